@@ -1,0 +1,39 @@
+# Every target sets up what it needs. Given: python3 >= 3.11, make, git.
+SHELL := /bin/bash
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+PY := $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && command -v $$p && break; done)
+RUN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: setup demo test check lint types chaos bench generate clean
+
+setup: .venv/.ready
+
+.tools/bin/uv:
+	@echo "uv is not on this machine: putting it into .tools"
+	@$(PY) -m venv .tools && .tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<0.14'
+
+.venv/.ready: $(if $(filter .tools/%,$(UV)),.tools/bin/uv) uv.lock pyproject.toml $(wildcard */pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml)
+	@test -n "$(PY)" || { echo "Flyball needs python3 between 3.11 and 3.13; found: $$(python3 --version 2>&1). Install one, e.g. apt-get install python3.11"; exit 1; }
+	@$(UV) sync --quiet --frozen --python $(PY)
+	@touch $@
+
+demo: setup ## the embedded stack with a simulated network, for a minute
+	@$(RUN)/flyball demo
+
+test: setup ## everything that CI runs, but the long chaos
+	@$(RUN)/python -m pytest -n 2 --dist loadgroup
+
+chaos: setup ## the full-size kill test
+	@$(RUN)/python -m pytest -m chaos tests/chaos --full-size
+
+bench: setup
+	@$(RUN)/flyball bench
+
+check: setup lint types test ## what CI runs
+
+lint: setup
+	@$(RUN)/ruff check && $(RUN)/ruff format --check && $(RUN)/lint-imports
+
+types: setup
+	@$(RUN)/mypy
