@@ -1,0 +1,202 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class MetricReport(_message.Message):
+    __slots__ = ("element", "labels", "samples")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    element: str
+    labels: _containers.ScalarMap[str, str]
+    samples: _containers.RepeatedCompositeFieldContainer[Sample]
+    def __init__(self, element: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ...) -> None: ...
+
+class Sample(_message.Message):
+    __slots__ = ("time_ms", "values", "nulls")
+    class ValuesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    NULLS_FIELD_NUMBER: _ClassVar[int]
+    time_ms: int
+    values: _containers.ScalarMap[str, float]
+    nulls: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, time_ms: _Optional[int] = ..., values: _Optional[_Mapping[str, float]] = ..., nulls: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Covers(_message.Message):
+    __slots__ = ("origin", "first", "last")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    first: int
+    last: int
+    def __init__(self, origin: _Optional[str] = ..., first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
+class Skipped(_message.Message):
+    __slots__ = ("sequence", "rows", "reason", "detail")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    sequence: bytes
+    rows: bytes
+    reason: bytes
+    detail: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sequence: _Optional[bytes] = ..., rows: _Optional[bytes] = ..., reason: _Optional[bytes] = ..., detail: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Mark(_message.Message):
+    __slots__ = ("id", "time_ms")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    time_ms: int
+    def __init__(self, id: _Optional[str] = ..., time_ms: _Optional[int] = ...) -> None: ...
+
+class Flow(_message.Message):
+    __slots__ = ("covers", "skipped", "mark", "tick_ms", "revisions")
+    class RevisionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    COVERS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    TICK_MS_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    covers: Covers
+    skipped: Skipped
+    mark: Mark
+    tick_ms: int
+    revisions: _containers.ScalarMap[str, int]
+    def __init__(self, covers: _Optional[_Union[Covers, _Mapping]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., mark: _Optional[_Union[Mark, _Mapping]] = ..., tick_ms: _Optional[int] = ..., revisions: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Rows(_message.Message):
+    __slots__ = ("element", "element_index", "sequence", "sample", "time_ms", "label_set", "label_index")
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_FIELD_NUMBER: _ClassVar[int]
+    LABEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    element: _containers.RepeatedScalarFieldContainer[str]
+    element_index: bytes
+    sequence: bytes
+    sample: bytes
+    time_ms: bytes
+    label_set: _containers.RepeatedScalarFieldContainer[str]
+    label_index: bytes
+    def __init__(self, element: _Optional[_Iterable[str]] = ..., element_index: _Optional[bytes] = ..., sequence: _Optional[bytes] = ..., sample: _Optional[bytes] = ..., time_ms: _Optional[bytes] = ..., label_set: _Optional[_Iterable[str]] = ..., label_index: _Optional[bytes] = ...) -> None: ...
+
+class FeatureBatch(_message.Message):
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "width", "feature", "quality", "target_metric", "target")
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_METRIC_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    pipeline: str
+    feature_digest: str
+    flow: Flow
+    rows: Rows
+    width: int
+    feature: bytes
+    quality: bytes
+    target_metric: _containers.RepeatedScalarFieldContainer[str]
+    target: bytes
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., target_metric: _Optional[_Iterable[str]] = ..., target: _Optional[bytes] = ...) -> None: ...
+
+class ModelRef(_message.Message):
+    __slots__ = ("digest", "epoch", "stage", "trainer")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    TRAINER_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    epoch: int
+    stage: str
+    trainer: str
+    def __init__(self, digest: _Optional[str] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., trainer: _Optional[str] = ...) -> None: ...
+
+class DecisionBatch(_message.Message):
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality")
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ACTION_INDEX_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    pipeline: str
+    feature_digest: str
+    flow: Flow
+    rows: Rows
+    model: _containers.RepeatedCompositeFieldContainer[ModelRef]
+    model_index: bytes
+    score: bytes
+    action: _containers.RepeatedScalarFieldContainer[str]
+    action_index: bytes
+    quality: bytes
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ...) -> None: ...
+
+class VerdictBatch(_message.Message):
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index")
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ACTION_INDEX_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REASON_INDEX_FIELD_NUMBER: _ClassVar[int]
+    pipeline: str
+    feature_digest: str
+    flow: Flow
+    rows: Rows
+    model: _containers.RepeatedCompositeFieldContainer[ModelRef]
+    model_index: bytes
+    score: bytes
+    action: _containers.RepeatedScalarFieldContainer[str]
+    action_index: bytes
+    quality: bytes
+    verdict: bytes
+    category: bytes
+    risk: bytes
+    reason: _containers.RepeatedScalarFieldContainer[str]
+    reason_index: bytes
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ...) -> None: ...
