@@ -32,8 +32,8 @@ class Role:
 
 
 def inbox_prefix(user: str) -> str:
-    """The inbox of a user; dots in the name become dashes so that it stays one token."""
-    return f"_INBOX.{user.replace('.', '-')}"
+    """The inbox of a user, one token. Dots become underscores, which no source name has: no two collide."""
+    return f"_INBOX.{user.replace(".", "_")}"
 
 
 def element_role(source: str, element: str) -> Role:
