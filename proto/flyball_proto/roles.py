@@ -32,8 +32,11 @@ class Role:
 
 
 def inbox_prefix(user: str) -> str:
-    """The inbox of a user, one token. Dots become underscores, which no source name has: no two collide."""
-    return f"_INBOX.{user.replace(".", "_")}"
+    """The inbox of a user, one token: dots become underscores, so that no two users share one.
+
+    Source names have no underscore, so `element.<source>.<element>` stays unambiguous.
+    """
+    return "_INBOX." + user.replace(".", "_")
 
 
 def element_role(source: str, element: str) -> Role:
