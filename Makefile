@@ -5,7 +5,7 @@ PY := $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo test check lint types chaos bench generate clean
+.PHONY: setup demo test check lint types deps generated generate chaos bench
 
 setup: .venv/.ready
 
@@ -30,7 +30,16 @@ chaos: setup ## the full-size kill test
 bench: setup
 	@$(RUN)/flyball bench
 
-check: setup lint types test ## what CI runs
+check: lint types deps generated test ## what CI runs, but the containers
+
+generate: setup ## regenerate the committed generated files
+	@$(RUN)/python -m flyball_local.generate
+
+generated: setup
+	@$(RUN)/python -m flyball_local.generate --check
+
+deps: setup
+	@for m in proto services/* deploy/local; do (cd $$m && $(CURDIR)/$(RUN)/deptry . --config $(CURDIR)/$$m/pyproject.toml) || exit 1; done
 
 lint: setup
 	@$(RUN)/ruff check && $(RUN)/ruff format --check && $(RUN)/lint-imports
