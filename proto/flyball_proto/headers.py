@@ -14,6 +14,9 @@ POSITION: Final = "Flyball-Position"
 OWNER: Final = "Flyball-Owner"
 """Random id of the fold instance that wrote this output."""
 
+MARK: Final = "Flyball-Mark"
+"""The lockstep mark that the fold stands right behind; kept by empty commits at that position."""
+
 COVERS: Final = "Flyball-Covers"
 """`<domain>.<stream> <first> <last>`: the METRICS sequences behind this output."""
 
