@@ -1,18 +1,23 @@
 """TCP ports on loopback: finding free ones and asking who listens."""
 
+import secrets
 import socket
+from typing import Final
 
 import psutil
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
+FIRST_PORT: Final = 20_000
+LAST_PORT: Final = 32_000
+"""Below what Linux hands out to outgoing connections, so that a port kept for a restart stays."""
 
 
 def free_port() -> int:
-    """A port that nothing listens on right now; whoever binds it first has it."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A random port that nothing listens on right now; whoever binds it first has it."""
+    while True:
+        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT + 1)
+        if is_free(port):
+            return port
 
 
 def is_free(port: int) -> bool:

