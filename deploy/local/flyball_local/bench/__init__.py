@@ -1,0 +1,1 @@
+"""`flyball bench`: how fast the loop is on this machine, with its account closed after each run."""
