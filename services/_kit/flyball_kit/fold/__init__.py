@@ -11,6 +11,7 @@ from flyball_kit.fold.contract import (
     ReaderOptions,
     Unobserved,
 )
+from flyball_kit.fold.dispatch import Dispatch, Dispatcher, DispatchOptions
 from flyball_kit.fold.errors import (
     EXIT_FENCED,
     EXIT_INPUT,
@@ -19,21 +20,28 @@ from flyball_kit.fold.errors import (
     InputLost,
     OutputLost,
 )
+from flyball_kit.fold.reader import Reader
+from flyball_kit.fold.runner import FoldRunner
 
 __all__ = [
     "EXIT_FENCED",
     "EXIT_INPUT",
+    "Dispatch",
+    "DispatchOptions",
+    "Dispatcher",
     "Endpoint",
     "Fenced",
     "Fold",
     "FoldObserver",
     "FoldOptions",
+    "FoldRunner",
     "FoldStats",
     "Input",
     "InputChanged",
     "InputLost",
     "Output",
     "OutputLost",
+    "Reader",
     "ReaderOptions",
     "Unobserved",
 ]

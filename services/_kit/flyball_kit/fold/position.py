@@ -6,6 +6,8 @@ Nothing else is authoritative: no consumer acknowledgement, no snapshot, no regi
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from flyball_proto.headers import EXPECT, MARK, OWNER, POSITION
 
 RECORD_HEADERS = (EXPECT, POSITION, OWNER)
@@ -26,6 +28,7 @@ class Position:
     time_ns: int
     epoch: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.first} {self.last} {self.since} {self.time_ns} {self.epoch}"
 

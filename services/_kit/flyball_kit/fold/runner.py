@@ -1,0 +1,307 @@
+"""Runs one fold: exactly once in effect, whatever process is killed and whenever.
+
+The output is the only authority. On start the runner reads the last commit of its output subject,
+claims the subject with an empty commit (which fences every predecessor, also its bytes still in the
+network), rebuilds the state from a snapshot or by reading the look-back again, and goes on. While
+one commit awaits its acknowledgement the next batch gathers: no linger timer.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from flyball_kit.clock import monotonic_s, wall_ms
+from flyball_kit.fold.broker import Connect, check_identity, patient
+from flyball_kit.fold.contract import (
+    Endpoint,
+    Fold,
+    FoldObserver,
+    FoldOptions,
+    Input,
+    Output,
+)
+from flyball_kit.fold.errors import Fenced, InputLost, OutputLost
+from flyball_kit.fold.loop import Loop
+from flyball_kit.fold.origin import origin
+from flyball_kit.fold.output import OutputSubject
+from flyball_kit.fold.position import Commit, Position, is_bare
+from flyball_kit.fold.positions import Housekeeping, Registered, find
+from flyball_kit.fold.reader import Reader
+from flyball_kit.fold.snapshot import Snapshot, Snapshots
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+NOTHING = Output(b"")
+"""A commit that only claims, renews or moves the position."""
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """State is being rebuilt by reading input again that is committed already.
+
+    `first` is the sequence that must come first (0 = any, or it came), `since` what the recovered
+    commit said, which stays true until the state is whole.
+    """
+
+    first: int
+    since: int
+
+
+class FoldRunner(Loop):
+    """Runs `fold` from `source` to `target`; see `Loop` for `run`, `stop` and `stats`.
+
+    `gate` is awaited after an output with a mark is stored and before anything behind it is folded.
+    A restart right behind a mark asks it again, so it must answer for a settled mark too. It also
+    gets an empty output then, with the mark alone. Without `redis` state is rebuilt from the input.
+    """
+
+    def __init__(  # noqa: PLR0913 - wiring, by name
+        self,
+        name: str,
+        *,
+        connect: Connect,
+        source: Endpoint,
+        target: Endpoint,
+        fold: Callable[[], Fold],
+        options: FoldOptions = FoldOptions(),  # noqa: B008 - frozen
+        redis: "Redis | None" = None,
+        gate: Callable[[Output], Awaitable[None]] | None = None,
+        observer: FoldObserver | None = None,
+    ) -> None:
+        super().__init__(name, connect=connect, source=source, observer=observer)
+        self._target, self._make_fold, self._options = target, fold, options
+        self._redis, self._gate = redis, gate
+        self._rebuild: Rebuild | None = None
+        self._mark: str | None = None
+        self._next_snapshot_s = self._next_tick_s = self._committed_s = 0.0
+
+    @override
+    async def _recover(self) -> None:
+        self._out = OutputSubject(
+            self._output,
+            self._target,
+            owner=self._owner,
+            timeout_s=self._options.publish_timeout_s,
+            stop=self._stop,
+            stats=self._stats,
+            observer=self._observer,
+        )
+        self._snapshots = Snapshots(self._redis, self._snapshot_key())
+        snapshot = await self._claim()
+        self._fold = self._make_fold()
+        start = self._restore(snapshot)
+        behind = replace(self._position, last=start - 1, time_ns=0)
+        reader = Reader(
+            self._input,
+            self._source,
+            position=self._position if start > self._position.last else behind,
+            options=self._options.reader,
+            observer=self._observer,
+        )
+        await self._begin(reader, self._housekeeper())
+        now_s = monotonic_s()
+        self._next_snapshot_s = now_s + self._options.snapshot_every_s
+        self._next_tick_s = now_s + (self._options.tick_s or 0.0)
+        await self._pass_gate(NOTHING)
+
+    async def _claim(self) -> Snapshot | None:
+        """Take the position over from every predecessor; returns the snapshot to start from."""
+        while True:
+            last = await self._out.last()
+            snapshot = await self._snapshots.load()
+            self._position = await self._found(last, snapshot)
+            self._mark = last.mark if last else None
+            self._folded, self._time_ns = self._position.last, self._position.time_ns
+            try:
+                await self._commit(NOTHING, self._position.since)
+            except Fenced:
+                continue  # a predecessor's late publish, or a rival's claim, came between
+            return snapshot
+
+    async def _found(self, last: Commit | None, snapshot: Snapshot | None) -> Position:
+        """The position to go on from: the last commit's, or a first one."""
+        js, stream = self._input.jetstream(), self._source.stream
+        if last is not None:
+            found = last.position
+            await patient(
+                lambda: check_identity(
+                    js, stream, epoch=found.epoch, sequence=found.last, time_ns=found.time_ns
+                ),
+                self._stop,
+                f"stream {stream}",
+            )
+            return found
+        known = await patient(
+            lambda: find(js, stream, self.name), self._stop, "the bucket of positions"
+        )
+        if snapshot is not None or (known is not None and known.epoch == self._epoch):
+            raise OutputLost(
+                f"{self._target.subject}: no commit, but a snapshot or a registered position of "
+                f"{self.name} exists. Restore {self._target.stream}; to start over, forget the "
+                "registered position and delete the snapshot"
+            )
+        before = await patient(
+            lambda: origin(js, self._source, self._options.start), self._stop, f"stream {stream}"
+        )
+        return Position(before, before, 0, 0, self._epoch)
+
+    def _restore(self, snapshot: Snapshot | None) -> int:
+        """Load the snapshot if the commit record allows it; returns where to read from."""
+        position = self._position
+        start = position.needed_from
+        if snapshot is not None and start - 1 <= snapshot.sequence <= position.last:
+            self._fold.load(snapshot.state)
+            self._stats.snapshot = snapshot.sequence
+            start = snapshot.sequence + 1
+        if start <= position.last:
+            first = start if start == position.since else 0
+            self._rebuild = Rebuild(first, position.since)
+        return start
+
+    @override
+    async def _cycle(self) -> None:
+        await self.reader.ready(self._wait_s())
+        self._gather()
+        await self.reader.ask()
+        now_s = monotonic_s()
+        if self._rebuild is not None:
+            self._fold.take()  # committed already
+        elif self._tick_is_due(now_s):
+            self._fold.tick(wall_ms())
+        output = None if self._rebuild else self._fold.take()
+        if output is not None:
+            await self._emit(output)
+        elif self._renewal_is_due(now_s):
+            await self._commit(NOTHING, self._since())
+        self._save_snapshot(now_s)
+
+    def _gather(self) -> None:
+        """Fold what is there, until the fold wants to commit."""
+        pop, step = self.reader.pop, self._fold.step
+        while (message := pop()) is not None:
+            if message.sequence <= self._folded:
+                self._replay(message)
+                continue
+            if self._rebuild is not None:
+                self._end_rebuild(f"input goes on at {message.sequence}")
+            self._folded, self._time_ns = message.sequence, message.time_ns
+            if not is_bare(message.headers, message.data) and step(message):
+                return
+        if self._rebuild is not None and self.reader.surely_read >= self._folded:
+            self._end_rebuild(f"all up to {self.reader.surely_read} is read")
+
+    def _replay(self, message: Input) -> None:
+        """Fold what was committed before, for the state alone."""
+        if self._rebuild is not None and self._rebuild.first:
+            if message.sequence != self._rebuild.first:
+                raise self._unreadable(f"input begins at {message.sequence}")
+            self._rebuild.first = 0
+        self._stats.replayed += 1
+        if not is_bare(message.headers, message.data) and self._fold.step(message):
+            self._fold.take()
+
+    def _end_rebuild(self, found: str) -> None:
+        if self._rebuild is not None and self._rebuild.first:
+            raise self._unreadable(found)
+        self._fold.take()
+        self._rebuild = None
+
+    def _unreadable(self, found: str) -> InputLost:
+        return InputLost(
+            f"{self.name}: its state needs {self._source.stream} from {self._position.since} on, "
+            f"but {found}. Raise the stream's bounds; to start over, delete the output subject"
+        )
+
+    async def _emit(self, output: Output) -> None:
+        self._mark = output.mark
+        await self._commit(output, self._since())
+        self._stats.rows += output.rows
+        await self._pass_gate(output)
+
+    async def _pass_gate(self, output: Output) -> None:
+        if self._gate is not None and self._mark is not None:
+            await self._stop.unless(_as_coroutine(self._gate(replace(output, mark=self._mark))))
+
+    async def _commit(self, output: Output, since: int) -> None:
+        """Store `output` and the position reached; see `OutputSubject.commit`."""
+        first = self._position.last + 1
+        position = Position(first, self._folded, since, self._time_ns, self._position.epoch)
+        await self._out.commit(output, position, self._mark)
+        self._position = position
+        self._stats.position = position.last
+        self._committed_s = monotonic_s()
+        if self._reader is not None:
+            self._observer.lagging(self._reader.lag_messages)
+
+    def _since(self) -> int:
+        return self._rebuild.since if self._rebuild else self._fold.since() or 0
+
+    def _renewal_is_due(self, now_s: float) -> bool:
+        """Keep the commit record young, and the position near the end of a quiet input."""
+        surely = self.reader.surely_read
+        if self.reader.is_empty and self._rebuild is None and surely > self._folded:
+            self._folded, self._time_ns = surely, 0
+        moved = self._folded > self._position.last
+        if moved:
+            self._mark = None  # what follows the mark is covered: it is passed
+        due_s = self._options.advance_s if moved else self._options.keepalive_s
+        return now_s >= self._committed_s + min(due_s, self._options.keepalive_s)
+
+    def _tick_is_due(self, now_s: float) -> bool:
+        if self._options.tick_s is None or now_s < self._next_tick_s:
+            return False
+        self._next_tick_s = now_s + self._options.tick_s
+        return True
+
+    def _wait_s(self) -> float:
+        options = self._options
+        wait_s = min(options.heartbeat_s, options.keepalive_s, options.advance_s)
+        if options.tick_s is None or self._rebuild is not None:
+            return wait_s
+        return min(wait_s, max(0.0, self._next_tick_s - monotonic_s()))
+
+    def _save_snapshot(self, now_s: float) -> None:
+        """After the acknowledgement, never before; and only a state that is whole."""
+        whole = self._rebuild is None and self._folded == self._position.last
+        if whole and now_s >= self._next_snapshot_s and self._snapshots.is_wanted:
+            self._snapshots.save(Snapshot(self._folded, self._fold.dump()))
+            self._next_snapshot_s = now_s + self._options.snapshot_every_s
+
+    @override
+    async def _leave(self) -> None:
+        await self._snapshots.settle()
+        self._save_snapshot(self._next_snapshot_s)
+        await self._snapshots.settle()
+        await super()._leave()
+
+    def _snapshot_key(self) -> str:
+        parts = (self.name, self._target.subject, self._options.version, self._epoch)
+        return f"{self._options.snapshot_prefix}fold:{':'.join(parts)}"
+
+    def _housekeeper(self) -> Housekeeping:
+        def position() -> Registered:
+            sequence = min(self._position.needed_from - 1, self.reader.surely_read)
+            return Registered(sequence, self._source.subject, self._position.epoch)
+
+        bounds = {
+            self._target: self._options.retain_bytes,
+            self._source: self._options.retain_source_bytes,
+        }
+        return Housekeeping(
+            self._output.jetstream(),
+            self._source,
+            self.name,
+            every_s=self._options.register_s,
+            position=position,
+            retain={where: keep for where, keep in bounds.items() if keep is not None},
+        )
+
+
+async def _as_coroutine(work: Awaitable[None]) -> None:
+    await work
