@@ -19,6 +19,11 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def wall_ns() -> int:
+    """Nanoseconds since 1970, as traces want them."""
+    return time.time_ns()
+
+
 def monotonic_s() -> float:
     """Seconds since some start; only differences mean something, and they never jump."""
     return time.monotonic()

@@ -1,0 +1,206 @@
+"""Traces and metrics by OpenTelemetry, and the trace context that travels in NATS headers.
+
+The standard OTEL_* variables say where to and how much (`OTEL_EXPORTER_OTLP_ENDPOINT`,
+`OTEL_TRACES_SAMPLER`, `OTEL_SDK_DISABLED`). Without an endpoint there are no spans at all and
+nothing is paid for them. Spans are made per batch, never per row.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from flyball_kit import clock
+from flyball_kit.fold.contract import Fold, Input, Output
+from flyball_kit.settings import KitSettings, open_telemetry
+
+TRACEPARENT: Final = "traceparent"
+MAX_LINKS: Final = 8
+"""Sampled inputs that a batch's span names; further ones are not named."""
+
+COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+
+def inject(headers: Mapping[str, str] | None = None, span: Span | None = None) -> dict[str, str]:
+    """The headers and the context of `span`, by default of the span under way."""
+    carried = dict(headers or {})
+    _PROPAGATOR.inject(carried, trace.set_span_in_context(span) if span else None)
+    return carried
+
+
+def extract(headers: Mapping[str, str] | None) -> Context:
+    """The context that headers carry; an empty one when they carry none."""
+    return _PROPAGATOR.extract(headers or {}, Context())
+
+
+@dataclass(slots=True)
+class Telemetry:
+    """What `set_up` started; `shut_down` sends what is left."""
+
+    closing: list[Callable[[], object]] = field(default_factory=list)
+
+    def shut_down(self) -> None:
+        """Flush and stop; waits as long as the OTEL_* variables allow."""
+        for close in self.closing:
+            close()
+
+
+def set_up(settings: KitSettings, service: str) -> Telemetry:
+    """Install the process-wide providers: metrics for Prometheus and OTLP, traces for OTLP.
+
+    The SDK and the exporters are imported only when they are used: they cost 0.3 s and 20 MiB.
+    """
+    telemetry = Telemetry()
+    exports = open_telemetry()
+    if exports:
+        telemetry.closing.append(_set_up_traces(service))
+    if exports or settings.metrics_port:
+        telemetry.closing.append(_set_up_metrics(settings, service, exports=exports))
+    return telemetry
+
+
+class FoldTelemetry:
+    """A `FoldObserver` that counts: rows, commits, retries, reopened readers, lag."""
+
+    def __init__(self, fold: str) -> None:
+        meter = metrics.get_meter("flyball")
+        self._labels = {"fold": fold}
+        self._rows = meter.create_counter("flyball.fold.rows", description="Rows committed.")
+        self._commits = meter.create_counter("flyball.fold.commits", description="Outputs stored.")
+        self._retries = meter.create_counter(
+            "flyball.fold.retries", description="Commits sent again: no answer, or a full stream."
+        )
+        self._reopened = meter.create_counter(
+            "flyball.fold.reopened", description="Consumers that were lost and made anew."
+        )
+        self._seconds = meter.create_histogram(
+            "flyball.fold.commit.duration",
+            unit="s",
+            description="From the first publish of an output to its acknowledgement.",
+            explicit_bucket_boundaries_advisory=COMMIT_BUCKETS_S,
+        )
+        self._lag = meter.create_gauge(
+            "flyball.fold.lag", unit="{message}", description="Stored, but not yet received."
+        )
+
+    def committed(self, output: Output, duration_s: float) -> None:
+        """Count an output and its rows."""
+        self._commits.add(1, self._labels)
+        self._rows.add(output.rows, self._labels)
+        self._seconds.record(duration_s, self._labels)
+
+    def retried(self) -> None:
+        """Count a commit that was sent again."""
+        self._retries.add(1, self._labels)
+
+    def reopened(self) -> None:
+        """Count a consumer made anew."""
+        self._reopened.add(1, self._labels)
+
+    def lagging(self, messages: int) -> None:
+        """Remember the lag."""
+        self._lag.set(messages, self._labels)
+
+
+def traced(name: str, fold: Fold, *, root: bool = False) -> Fold:
+    """The fold, with one span a batch when traces are exported; else the fold itself.
+
+    The span continues the first sampled input and links the others; its context goes into the
+    output's headers. `root` also starts a trace for batches that continue none, as the sampler
+    wills: for the first fold of the chain.
+    """
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return fold
+    return TracedFold(name, fold, trace.get_tracer("flyball"), root=root)
+
+
+class TracedFold:
+    """Wraps a fold; see `traced`. Keeps the headers of at most `MAX_LINKS` inputs."""
+
+    def __init__(self, name: str, fold: Fold, tracer: Tracer, *, root: bool = False) -> None:
+        self._name, self._fold, self._tracer, self._root = name, fold, tracer, root
+        self._sampled: list[Mapping[str, str]] = []
+        self._began_ns = 0
+        self.tick, self.since = fold.tick, fold.since
+        self.dump, self.load = fold.dump, fold.load
+
+    def step(self, message: Input) -> bool:
+        """Fold one message and remember whose trace it belongs to."""
+        if not self._began_ns:
+            self._began_ns = clock.wall_ns()
+        headers = message.headers
+        if headers is not None and len(self._sampled) < MAX_LINKS and _is_sampled(headers):
+            self._sampled.append(headers)
+        return self._fold.step(message)
+
+    def take(self) -> Output | None:
+        """The output, carrying the context of the batch's span."""
+        output = self._fold.take()
+        if output is None:
+            return None
+        sampled, began_ns = self._sampled, self._began_ns
+        self._sampled, self._began_ns = [], 0
+        if not sampled and not self._root:
+            return output
+        return replace(output, headers=self._span(output, sampled, began_ns or None))
+
+    def _span(
+        self, output: Output, sampled: list[Mapping[str, str]], began_ns: int | None
+    ) -> dict[str, str]:
+        contexts = [trace.get_current_span(extract(h)).get_span_context() for h in sampled]
+        span = self._tracer.start_span(
+            self._name,
+            context=extract(sampled[0]) if sampled else Context(),
+            kind=SpanKind.CONSUMER,
+            links=[Link(c) for c in contexts[1:]],
+            attributes={"flyball.rows": output.rows, "flyball.bytes": len(output.data)},
+            start_time=began_ns,
+        )
+        span.end()
+        return inject(output.headers, span)
+
+
+def _is_sampled(headers: Mapping[str, str]) -> bool:
+    """The last hexadecimal digit of `traceparent` is odd (W3C Trace Context, 3.2.2.5)."""
+    return headers.get(TRACEPARENT, "0")[-1:] in "13579bdf"
+
+
+def _set_up_traces(service: str) -> Callable[[], object]:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - see set_up
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(resource=Resource.create(_resource(service)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    return provider.shutdown
+
+
+def _set_up_metrics(settings: KitSettings, service: str, *, exports: bool) -> Callable[[], object]:
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+
+    readers: list[MetricReader] = []
+    if settings.metrics_port:
+        readers.append(PrometheusMetricReader(scope_info_enabled=False))
+    if exports:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+    provider = MeterProvider(readers, resource=Resource.create(_resource(service)))
+    metrics.set_meter_provider(provider)
+    return provider.shutdown
+
+
+def _resource(service: str) -> dict[str, str]:
+    """OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over it."""
+    return {"service.namespace": "flyball", "service.name": f"flyball-{service}"}
