@@ -143,8 +143,7 @@ class NatsEngine(Engine):
             time.sleep(POLL_S)
 
     def _write(self) -> None:
-        store = self.folder / "jetstream"
-        text = render(self.conf(), port=self.port, store=store) + self.extra
+        text = render(self.conf(), port=self.port, store=self.folder) + self.extra
         write_private(self.config_path, text)
 
 

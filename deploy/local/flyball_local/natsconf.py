@@ -45,13 +45,13 @@ def render(conf: NatsConf, *, port: int, store: Path) -> str:
         f"listen: 127.0.0.1:{port}",
         f"max_payload: {conf.max_payload_bytes}",
         f"max_connections: {MAX_CONNECTIONS}",
-        "write_deadline: 10s",
+        'write_deadline: "10s"',
         *([f"http: 127.0.0.1:{conf.http_port}"] if conf.http_port else []),
         "jetstream {",
         f"  store_dir: {_quoted(str(store))}",
         f"  max_memory_store: {MAX_MEMORY_BYTES}",
         f"  max_file_store: {MAX_FILE_BYTES}",
-        *([f"  sync_interval: {conf.sync_interval}"] if conf.sync_interval else []),
+        *([f"  sync_interval: {_quoted(conf.sync_interval)}"] if conf.sync_interval else []),
         *_encryption(conf.encryption_key),
         "}",
         *_authorization(conf.users),
@@ -70,7 +70,7 @@ def _authorization(users: Iterable[User]) -> list[str]:
 
 def _user(user: User) -> str:
     role = user.role
-    responses = ", allow_responses: {max: 1, expires: 1m}" if role.allow_responses else ""
+    responses = ', allow_responses: {max: 1, expires: "1m"}' if role.allow_responses else ""
     return (
         f"    {{nkey: {user.public_key}, permissions: {{"
         f"publish: {{allow: {_list(role.publish)}}}, "

@@ -1,0 +1,103 @@
+"""Ways into a stack that another process may be running."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+
+from flyball_kit.errors import PermanentError, TransientError
+from flyball_local.credentials import Credentials
+from flyball_local.home import Home
+from flyball_proto.roles import element_role, inbox_prefix
+
+RELOAD_SIGNAL: Final = signal.SIGUSR1
+"""Tells the process that runs a stack that elements were added."""
+RELOAD_TIMEOUT_S: Final = 10.0
+
+
+class NotRunningError(PermanentError):
+    """No stack runs on this home."""
+
+
+async def connect(url: str, user: str, seed: Path, name: str | None = None) -> Client:
+    """A NATS connection under a user's own key and inbox; it reconnects for ever.
+
+    Raises:
+        nats.errors.Error: the server does not know the key or is away.
+    """
+    return await nats.connect(
+        url,
+        name=name or user,
+        nkeys_seed=str(seed),
+        inbox_prefix=inbox_prefix(user).encode(),
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
+        ping_interval=5,
+    )
+
+
+async def connect_home(home: Home, role: str, name: str | None = None) -> Client:
+    """A NATS connection to the stack that runs on a home, under one of the roles.
+
+    Raises:
+        NotRunningError: nothing runs there.
+    """
+    running = home.running()
+    if running is None or not running.nats_url:
+        raise NotRunningError(
+            f"no stack runs on {home.folder}; start one with: flyball up --home {home.folder}"
+        )
+    return await connect(
+        running.nats_url, role, Credentials(home.credentials).seed_file(role), name
+    )
+
+
+async def add_element(home: Home, source: str, element: str) -> Path:
+    """Give an element a seed of its own and return the file, known to the server on return.
+
+    Without a running stack the server learns of it at its next start. Repeating changes nothing.
+
+    Raises:
+        ElementNameError: the source or the element cannot be named so.
+        TransientError: the running stack did not take it over in time.
+    """
+    home.prepare()
+    seed = Credentials(home.credentials).add_element(source, element)
+    running = home.running()
+    if running is not None and running.nats_url:
+        os.kill(running.pid, RELOAD_SIGNAL)
+        await _until_admitted(running.nats_url, element_role(source, element).name, seed)
+    return seed
+
+
+async def _until_admitted(url: str, user: str, seed: Path) -> None:
+    deadline_s = time.monotonic() + RELOAD_TIMEOUT_S
+    while True:
+        try:
+            client = await nats.connect(
+                url,
+                nkeys_seed=str(seed),
+                allow_reconnect=False,
+                max_reconnect_attempts=0,
+                error_cb=_quiet,
+            )
+        except (nats.errors.Error, OSError) as error:
+            if time.monotonic() > deadline_s:
+                raise TransientError(
+                    f"the running stack has not admitted {user} after {RELOAD_TIMEOUT_S:.0f} s: "
+                    f"{error}; it will at its next start"
+                ) from error
+            await asyncio.sleep(0.05)
+        else:
+            await client.close()
+            return
+
+
+async def _quiet(_: Exception) -> None:
+    """Refusals are expected until the server has reloaded."""
