@@ -75,7 +75,7 @@ class Reports:
         turn += self._load.first_round
         samples = [
             f'"time_ms":{BASE_MS + 1000 * (turn * self._load.samples + k)},'
-            f'"values":{{"prb":{(index * 37 + k * 11) % 100 / 100},{self._tails[element]}'
+            f'"values":{{"prb":{_load(index + k)},{self._tails[element]}'
             for k in range(self._load.samples)
         ]
         if len(samples) == 1:
@@ -83,6 +83,11 @@ class Reports:
         else:
             body = f'{self._heads[element]}"samples":[{{{",{".join(samples)}]}}'
         return self._subjects[element], body.encode()
+
+
+def _load(row: int) -> float:
+    """One row in 997 is congested, so that a few decisions propose an action."""
+    return 0.99 if row % 997 == 0 else row * 37 % 89 / 100
 
 
 async def connect(load: Load) -> Client:
