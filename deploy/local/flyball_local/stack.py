@@ -162,6 +162,10 @@ class Stack:
         """Wait until no part is starting or about to be restarted."""
         await self._supervisor.wait_ready()
 
+    async def wait_for(self, part: str, state: State) -> None:
+        """Wait until a part is in a state."""
+        await self._supervisor.wait_for(part, state)
+
     def kill(self, part: str) -> None:
         """SIGKILL a part; the stack notices and restarts it."""
         self._supervisor.kill(part)

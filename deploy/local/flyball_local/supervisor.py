@@ -92,6 +92,7 @@ class Supervisor:
         self._changed = changed
         self._watched: dict[str, _Watched] = {}
         self._trimmer: asyncio.Task[None] | None = None
+        self._change = asyncio.Event()
 
     @property
     def states(self) -> dict[str, State]:
@@ -131,6 +132,11 @@ class Supervisor:
         """Wait until no part is starting or about to be restarted."""
         while waiting := [w for w in self._watched.values() if not w.settled.is_set()]:
             await asyncio.gather(*(watched.settled.wait() for watched in waiting))
+
+    async def wait_for(self, name: str, state: State) -> None:
+        """Wait until a part is in a state; returns at once when it is."""
+        while self._watched[name].state is not state:
+            await self._change.wait()
 
     async def stop_part(self, name: str) -> None:
         """Stop one part and keep it down."""
@@ -207,6 +213,8 @@ class Supervisor:
             watched.settled.clear()
         else:
             watched.settled.set()
+        self._change.set()
+        self._change = asyncio.Event()
         self._changed()
 
     async def _trim_logs(self) -> None:

@@ -1,0 +1,133 @@
+"""What the supervisor does about a part that ended."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+
+from flyball_local.parts import Part, PartError
+from flyball_local.supervisor import (
+    BAD_SETTINGS,
+    CRASH_LOOP,
+    FENCED,
+    FENCED_DELAY_S,
+    INPUT_LOST,
+    MAX_DELAY_S,
+    State,
+    Supervisor,
+    after_exit,
+)
+
+SIGKILL = -9
+
+
+@pytest.mark.parametrize(
+    ("code", "failures", "delay_s", "says"),
+    [
+        (1, 1, 0.2, "exit code 1"),
+        (0, 1, 0.2, "exit code 0"),
+        (SIGKILL, 1, 0.2, "SIGKILL"),
+        (1, 2, 0.4, "exit code 1"),
+        (1, CRASH_LOOP, 3.2, "crash loop"),
+        (1, 50, MAX_DELAY_S, "the 50th time"),
+        (FENCED, 1, FENCED_DELAY_S, "another instance"),
+        (FENCED, 50, MAX_DELAY_S, "another instance"),
+        (INPUT_LOST, 1, None, "lost input"),
+        (BAD_SETTINGS, 1, None, "settings"),
+    ],
+)
+def test_an_exit_is_answered_by_a_delay_and_a_reason(
+    code: int, failures: int, delay_s: float | None, says: str
+) -> None:
+    verdict = after_exit(code, failures)
+    assert verdict.delay_s == pytest.approx(delay_s) if delay_s else verdict.delay_s is None
+    assert says in verdict.reason
+
+
+class Script(Part):
+    """A part that runs Python; ready once it has made the file `up` in its folder."""
+
+    def __init__(self, folder: Path, code: str, name: str = "script") -> None:
+        super().__init__(name, folder / f"{name}.log")
+        self.up = folder / f"{name}.up"
+        self.code = f"import pathlib, sys\nup = pathlib.Path({str(self.up)!r})\n{code}"
+
+    @override
+    def command(self) -> list[str]:
+        return [sys.executable, "-S", "-c", self.code]
+
+    @override
+    def answers(self) -> bool:
+        return self.up.exists()
+
+
+RUNS = "up.touch(); import signal; signal.pause()"
+
+
+async def test_a_killed_part_comes_back_under_another_pid(tmp_path: Path) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    await supervisor.start([Script(tmp_path, RUNS)])
+    before = supervisor.pids["script"]
+    supervisor.kill("script")
+    await supervisor.wait_ready()
+    assert supervisor.pids["script"] != before
+    assert any("SIGKILL" in line for line in said)
+    assert said[-1].startswith("script ready again")
+    await supervisor.stop()
+    assert supervisor.pids == {}
+
+
+@pytest.mark.parametrize("code", [INPUT_LOST, BAD_SETTINGS])
+async def test_a_part_that_cannot_help_itself_stays_down_and_is_named(
+    tmp_path: Path, code: int
+) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    ends = f"import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit({code}))\n"
+    part = Script(tmp_path, ends + RUNS)
+    other = Script(tmp_path, RUNS, "other")
+    await supervisor.start([part, other])
+    part.signal(signal.SIGTERM)
+    await supervisor.wait_for("script", State.FAILED)
+    supervisor.kill("other")  # others go on as ever
+    await supervisor.wait_ready()
+    assert supervisor.states == {"script": State.FAILED, "other": State.READY}
+    assert any("script" in line and "stays down" in line for line in said)
+    await supervisor.stop()
+
+
+async def test_a_first_start_that_fails_says_what_the_part_said(tmp_path: Path) -> None:
+    supervisor = Supervisor(lambda _: None)
+    with pytest.raises(PartError, match="no such luck"):
+        await supervisor.start([Script(tmp_path, "sys.exit('no such luck')")])
+    await supervisor.stop()
+
+
+async def test_a_part_that_ignores_a_polite_request_is_killed_with_its_children(
+    tmp_path: Path,
+) -> None:
+    children = tmp_path / "children"
+    code = (
+        "import signal, subprocess\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-S', '-c', 'import signal; signal.pause()'])\n"
+        f"pathlib.Path({str(children)!r}).write_text(str(child.pid))\n" + RUNS
+    )
+    part = Script(tmp_path, code)
+    supervisor = Supervisor(lambda _: None)
+    await supervisor.start([part])
+    part.kill()
+    child = int(children.read_text())
+    assert not alive(child)
+    await supervisor.stop()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
