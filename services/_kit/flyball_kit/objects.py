@@ -83,11 +83,15 @@ class Objects:
             ObjectRefusedError: it is larger, or its content has another digest.
             TransientError: S3 does not answer.
         """
-        data = await self._call(key, lambda: self._read(key, max_bytes + 1))
-        if len(data) > max_bytes:
+        # Asked first: some servers answer a failed GET in a form that the client cannot read.
+        size = await self.size(key)
+        if size is None:
+            raise ObjectMissingError(f"{self._where}/{key} does not exist")
+        if size > max_bytes:
             raise ObjectRefusedError(
-                f"{self._where}/{key} is larger than the {max_bytes} bytes allowed"
+                f"{self._where}/{key} holds {size} bytes; at most {max_bytes} are allowed"
             )
+        data = await self._call(key, lambda: self._read(key, size))
         if digest is not None and (found := hashlib.sha256(data).hexdigest()) != digest:
             raise ObjectRefusedError(f"{self._where}/{key} has digest {found}, expected {digest}")
         return data

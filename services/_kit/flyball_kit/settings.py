@@ -144,7 +144,7 @@ def refuse_unknown(cls: type[BaseSettings], environ: Iterable[str]) -> None:
         if not name.startswith(COMMON) or name in valid:
             continue
         own = prefix != COMMON and name.startswith(prefix)
-        near = difflib.get_close_matches(name, valid if own else common, 1, 0.6 if own else 0.9)
+        near = difflib.get_close_matches(name, valid if own else common, 1, 0.75 if own else 0.9)
         if own or near:
             hint = f"did you mean {near[0]}?" if near else f"valid are {', '.join(valid)}"
             raise SettingsError(f"{name} is not a setting; {hint}")
