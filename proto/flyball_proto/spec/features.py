@@ -1,0 +1,115 @@
+"""Which features a pipeline has, in which order, and the digest that a model is bound to."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from flyball_proto.spec.pipeline import AGGREGATES, ALL, FeatureAggregate, FeatureBlock, Pipeline
+from flyball_proto.spec.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the feature matrix."""
+
+    metric: str
+    aggregate: FeatureAggregate
+    window_rows: int
+    """For `last`: the largest window of the metric, how far a missing value is looked up."""
+
+    @property
+    def name(self) -> str:
+        """`prb_util.mean.8`; `prb_util.last`, because the newest value needs no window."""
+        stem = f"{self.metric}.{self.aggregate}"
+        return stem if self.aggregate == "last" else f"{stem}.{self.window_rows}"
+
+
+def feature_plan(pipeline: Pipeline, source: Source) -> tuple[Feature, ...]:
+    """All features in column order: by metric name, then `last`, then window, then aggregate.
+
+    The order of blocks, metrics, windows and aggregates in the file does not matter.
+    """
+    wanted: dict[str, set[tuple[int, FeatureAggregate]]] = {}
+    for block in pipeline.spec.features:
+        for metric in _chosen(block, pipeline, source):
+            wanted.setdefault(metric, set()).update(
+                (rows, aggregate) for rows in block.windows for aggregate in block.aggregates
+            )
+    return tuple(f for metric in sorted(wanted) for f in _of_metric(metric, wanted[metric]))
+
+
+def feature_names(pipeline: Pipeline, source: Source) -> tuple[str, ...]:
+    """Names of all features in column order, e.g. `prb_util.mean.8`."""
+    return tuple(feature.name for feature in feature_plan(pipeline, source))
+
+
+def feature_digest(pipeline: Pipeline, source: Source) -> str:
+    """SHA-256, hex, over what gives a feature its value; a model sees only its own digest."""
+    plan = feature_plan(pipeline, source)
+    units = {m.name: m.unit for m in source.spec.metrics}
+    canonical = {
+        "features": [[f.name, f.window_rows, units.get(f.metric, "")] for f in plan],
+        "look_back_ms": look_back_ms(pipeline, source),
+        "emit": source.spec.emit,
+    }
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest8(digest: str) -> str:
+    """The part of a feature digest that stands in subjects."""
+    return digest[:8]
+
+
+def largest_window_rows(pipeline: Pipeline) -> int:
+    """Rows of the widest window: what must be kept of an element."""
+    return max(max(block.windows) for block in pipeline.spec.features)
+
+
+def look_back_ms(pipeline: Pipeline, source: Source) -> int:
+    """How old a row may be, relative to the newest one, and still count."""
+    default = 4 * largest_window_rows(pipeline) * source.spec.interval_ms
+    return pipeline.spec.look_back_ms or default
+
+
+def warm_up_rows(pipeline: Pipeline) -> int:
+    """Rows an element needs within the look-back before it gets a decision."""
+    return pipeline.spec.warm_up_rows or min(min(b.windows) for b in pipeline.spec.features)
+
+
+def target_metrics(pipeline: Pipeline) -> tuple[str, ...]:
+    """Metrics whose raw values labels are made from; none for feedback targets."""
+    parsed = pipeline.spec.target.parsed
+    return (parsed.metric,) if parsed else ()
+
+
+def complete(pipeline: Pipeline, source: Source) -> Pipeline:
+    """The pipeline with every default written out that depends on its other parts."""
+    spec = pipeline.spec
+    promotion = spec.promotion
+    if promotion.metric is None:
+        metric = "absolute_error" if spec.target.task == "regression" else "brier"
+        promotion = promotion.model_copy(update={"metric": metric})
+    filled = {
+        "look_back_ms": look_back_ms(pipeline, source),
+        "warm_up_rows": warm_up_rows(pipeline),
+        "promotion": promotion,
+    }
+    return pipeline.model_copy(update={"spec": spec.model_copy(update=filled)})
+
+
+def _chosen(block: FeatureBlock, pipeline: Pipeline, source: Source) -> tuple[str, ...]:
+    if ALL not in block.chosen:
+        return block.chosen
+    parsed = pipeline.spec.target.parsed
+    known_at_once = parsed.metric if parsed and parsed.aggregate is None else None
+    return tuple(name for name in source.visible_metrics if name != known_at_once)
+
+
+def _of_metric(metric: str, wanted: set[tuple[int, FeatureAggregate]]) -> list[Feature]:
+    rank = {aggregate: i for i, aggregate in enumerate(AGGREGATES)}
+    features = [Feature(metric, a, w) for w, a in wanted if a != "last"]
+    features.sort(key=lambda f: (f.window_rows, rank[f.aggregate]))
+    if lasts := [w for w, a in wanted if a == "last"]:
+        features.insert(0, Feature(metric, "last", max(lasts)))
+    return features

@@ -1,0 +1,143 @@
+"""`kind: Pipeline`: what is learnt from a source, and what may be done with it.
+
+A pipeline may carry its source inside, `source: {interval: 1s, metrics: [load]}`; `catalogue`
+lifts it out as a Source of the pipeline's name before anything else reads the document. So this is
+a whole specification, and the smallest one:
+
+    apiVersion: flyball/v1
+    kind: Pipeline
+    metadata: {name: congestion}
+    spec:
+      source: {interval: 1s, metrics: [load]}
+      target: {task: binary, expression: "max(load) > 0.9", horizon: 30s}
+"""
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, StringConstraints, model_validator
+
+from flyball_proto.spec.acting import Decision, Risk
+from flyball_proto.spec.base import Count, Document, SpecModel, repeated, wrong
+from flyball_proto.spec.durations import PositiveMs
+from flyball_proto.spec.learning import Promotion, Trainer, unusable_trainers
+from flyball_proto.spec.names import METRIC_MAX_CHARS, METRIC_PATTERN, ObjectName
+from flyball_proto.spec.target import Target
+
+FeatureAggregate = Literal["last", "mean", "std", "min", "max", "slope"]
+AGGREGATES: tuple[FeatureAggregate, ...] = get_args(FeatureAggregate)
+MAX_WINDOW_ROWS = 4_096
+ALL = "*"
+
+Chosen = Annotated[
+    str,
+    StringConstraints(pattern=rf"^(\*|{METRIC_PATTERN})$", max_length=METRIC_MAX_CHARS),
+]
+WindowRows = Annotated[int, Field(strict=True, ge=1, le=MAX_WINDOW_ROWS)]
+
+
+class FeatureBlock(SpecModel):
+    """Aggregates of some metrics over row windows."""
+
+    metric: Chosen | None = Field(
+        default=None, description='One metric, or "*": all of the source without privacy.'
+    )
+    metrics: tuple[Chosen, ...] | None = Field(
+        default=None, max_length=1_024, description="Several metrics, instead of `metric`."
+    )
+    windows: tuple[WindowRows, ...] = Field(
+        default=(8,), min_length=1, max_length=16, description="Rows of one element, newest last."
+    )
+    aggregates: tuple[FeatureAggregate, ...] = Field(
+        default=AGGREGATES,
+        min_length=1,
+        max_length=len(AGGREGATES),
+        description="What is computed; last does not depend on the window and comes once.",
+    )
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The metrics as written."""
+        return self.metrics or () if self.metric is None else (self.metric,)
+
+    @model_validator(mode="after")
+    def _names_metrics_once(self) -> Self:
+        if (self.metric is None) == (not self.metrics):
+            raise wrong(
+                "either metric or metrics",
+                found="both" if self.metrics else "neither metric nor metrics",
+                next_step='write metric: <name>, or metric: "*" for all',
+            )
+        return self
+
+
+def _check_decision(decision: Decision, target: Target) -> None:
+    if target.task != "regression" and not 0 <= decision.score_at_least <= 1:
+        raise wrong(
+            "score_at_least between 0 and 1 where scores are probabilities",
+            found=f"{decision.score_at_least:g} for {decision.action}",
+        )
+    if target.task != "multiclass" and decision.label is not None:
+        raise wrong("a label only for multiclass", found=f"label {decision.label!r}")
+    if target.task == "multiclass" and decision.label not in target.classes:
+        raise wrong(f"label: one of {', '.join(target.classes)}", found=f"label {decision.label!r}")
+
+
+class PipelineSpec(SpecModel):
+    """What to learn and what may be done with it."""
+
+    source: ObjectName = Field(
+        description="Name of the Source; or the spec of one, which then gets the pipeline's name."
+    )
+    features: tuple[FeatureBlock, ...] = Field(
+        default=(FeatureBlock(metric=ALL),),
+        min_length=1,
+        max_length=256,
+        description="What models see. Order does not matter, repetitions count once.",
+    )
+    look_back_ms: PositiveMs | None = Field(
+        default=None,
+        alias="look_back",
+        description="Rows older than this do not count; default 4 x largest window x interval.",
+    )
+    warm_up_rows: Count | None = Field(
+        default=None,
+        le=MAX_WINDOW_ROWS,
+        description="Rows an element needs before it gets decisions; default: smallest window.",
+    )
+    target: Target = Field(description="What is predicted.")
+    trainers: tuple[Trainer, ...] = Field(
+        default=(Trainer(name="recent", kind="lightgbm"),),
+        max_length=16,
+        description="Who learns; the built-in baseline is always there.",
+    )
+    promotion: Promotion = Field(default=Promotion(), description="When a challenger is promoted.")
+    decisions: tuple[Decision, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Actions; the highest threshold that is met wins. None: nothing is proposed.",
+    )
+    risk: Risk = Field(default=Risk(), description="What risk is accepted.")
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> Self:
+        task = self.target.task
+        if found := unusable_trainers(self.trainers, task):
+            raise wrong(
+                "different names; logistic for binary or multiclass, ridge for regression, "
+                "lightgbm for all",
+                found=found,
+            )
+        for decision in self.decisions:
+            _check_decision(decision, self.target)
+        if twice := repeated([f"{d.action} {d.label or ''}".strip() for d in self.decisions]):
+            raise wrong("different actions", found=f"{twice!r} twice in decisions")
+        if twice := repeated([b.name for b in self.risk.boundaries]):
+            raise wrong("different boundary names", found=f"{twice!r} twice in boundaries")
+        return self
+
+
+class Pipeline(Document):
+    """A pipeline: `pipeline.spec.target`, `pipeline.spec.risk`, `pipeline.name`, ..."""
+
+    kind: Literal["Pipeline"] = Field(default="Pipeline", description="Pipeline.")
+    spec: PipelineSpec = Field(description="What to learn and what may be done with it.")
