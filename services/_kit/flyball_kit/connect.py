@@ -9,7 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import nats
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.opentelemetry import NatsTelemetryMiddleware
@@ -51,20 +50,24 @@ def connector(settings: KitSettings, service: str) -> Connect:
     """
 
     async def connect(name: str) -> Client:
-        watch = _Watch(service)
-        client = await nats.connect(
-            settings.nats_url.split(","),
-            name=f"{service}.{name}",
-            error_cb=watch.on_error,
-            nkeys_seed=str(settings.nats_seed_file) if settings.nats_seed_file else None,
-            inbox_prefix=inbox_prefix(service).encode(),
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_WAIT_S,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            ping_interval=PING_S,
-            max_outstanding_pings=2,
-        )
+        watch, client = _Watch(service), Client()
+        try:
+            await client.connect(
+                settings.nats_url.split(","),
+                name=f"{service}.{name}",
+                error_cb=watch.on_error,
+                nkeys_seed=str(settings.nats_seed_file) if settings.nats_seed_file else None,
+                inbox_prefix=inbox_prefix(service).encode(),
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # it only sleeps for it
+                connect_timeout=CONNECT_TIMEOUT_S,
+                ping_interval=PING_S,
+                max_outstanding_pings=2,
+            )
+        except ForbiddenError:
+            await client.close()
+            raise
         watch.connected = True
         return client
 
