@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.errors import APIError
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import BaseModel
@@ -164,3 +165,38 @@ async def test_a_handler_continues_the_trace_of_the_message(secured: Secured) ->
     finally:
         await trainer.close()
         await broker.stop()
+
+
+async def test_handlers_go_on_after_the_broker_was_killed(secured: Secured) -> None:
+    broker = connect.broker(secured.settings("registry"), "registry")
+    seen: asyncio.Queue[int] = asyncio.Queue()
+
+    @broker.subscriber(EVENT, **follow("registry", streams.EVENTS, "registry-trained"))
+    async def on_trained(body: Body) -> None:
+        seen.put_nowait(body.n)
+
+    @broker.subscriber(subjects.command("registry", "status"))
+    async def on_status(body: Body) -> Reply:
+        return Reply(ok=True)
+
+    await broker.start()
+    trainer = await secured.connect("trainer")
+    try:
+        async with asyncio.timeout(30):
+            await publish(trainer, b'{"n": 1}')
+            assert await seen.get() == 1
+            secured.engine.kill()
+            secured.engine.start()
+            await publish(trainer, b'{"n": 2}')
+            while await seen.get() != 2:
+                """A message whose acknowledgement was lost comes again."""
+    finally:
+        await trainer.close()
+        await broker.stop()
+
+
+async def publish(client: Client, body: bytes) -> None:
+    while True:
+        with suppress(NatsError, APIError):
+            await client.jetstream().publish(EVENT, body, timeout=0.5)
+            return

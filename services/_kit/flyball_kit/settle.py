@@ -39,8 +39,11 @@ from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto import headers, subjects
 from flyball_proto.commands import Failure, Reply
 
-ACK_WAIT_S: Final = 30.0
-"""The broker gives a message to somebody else when it hears nothing for so long."""
+ACK_WAIT_S: Final = 6.0
+"""The broker delivers a message again when it hears nothing for so long.
+
+Also what a lost acknowledgement costs a consumer that works strictly in order.
+"""
 
 HEARTBEAT_S: Final = ACK_WAIT_S / 3
 MAX_ERROR_CHARS: Final = 1024
@@ -186,7 +189,7 @@ def one_line(text: str) -> str:
 
 @asynccontextmanager
 async def _heartbeat(raw: Msg) -> AsyncIterator[None]:
-    """Tell the broker every 10 s that the message is still being worked on."""
+    """Tell the broker every 2 s that the message is still being worked on."""
     if not is_stored(raw):
         yield
         return
