@@ -42,6 +42,7 @@ class Document(SpecModel):
     """What every document of a file starts with."""
 
     api_version: Literal["flyball/v1"] = Field(alias="apiVersion", description="Always flyball/v1.")
+    kind: str = Field(description="Source or Pipeline.")
     metadata: Metadata = Field(description="The object's name.")
 
     @property

@@ -51,6 +51,7 @@ def feature_digest(pipeline: Pipeline, source: Source) -> str:
         "features": [[f.name, f.window_rows, units.get(f.metric, "")] for f in plan],
         "look_back_ms": look_back_ms(pipeline, source),
         "emit": source.spec.emit,
+        "interval_ms": source.spec.interval_ms,  # the unit of time of slopes
     }
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -139,5 +139,5 @@ class PipelineSpec(SpecModel):
 class Pipeline(Document):
     """A pipeline: `pipeline.spec.target`, `pipeline.spec.risk`, `pipeline.name`, ..."""
 
-    kind: Literal["Pipeline"] = Field(default="Pipeline", description="Pipeline.")
+    kind: Literal["Pipeline"] = Field(description="Always Pipeline.")
     spec: PipelineSpec = Field(description="What to learn and what may be done with it.")

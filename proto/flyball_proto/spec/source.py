@@ -12,6 +12,7 @@ from flyball_proto.streams import MAX_FIELDS_PER_SAMPLE
 
 MAX_LABELS = 8
 MAX_ACCEPTS = 32
+MISSING = ("", "NA", "NaN", "nan", "null", "None")
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -106,8 +107,7 @@ class Truth(SpecModel):
 class CsvMapping(SpecModel):
     """How `replay` reads a CSV file as reports of this source.
 
-    A metric or label without an entry is read from the column of its own name; an empty cell is
-    a value that could not be measured.
+    A metric or label without an entry is read from the column of its own name.
     """
 
     time: Text = Field(default="timestamp", description="Column of the event time.")
@@ -123,6 +123,11 @@ class CsvMapping(SpecModel):
     )
     labels: dict[LabelName, Text] = Field(
         default_factory=dict, description="Label to column, where they differ."
+    )
+    missing: tuple[str, ...] = Field(
+        default=MISSING,
+        max_length=32,
+        description="Cells that say that a value could not be measured.",
     )
     truth: Truth | None = Field(default=None, description="Confirmed truth, if the file has it.")
 
@@ -197,7 +202,7 @@ class SourceSpec(SpecModel):
 class Source(Document):
     """A source: `source.spec.metrics`, `source.spec.interval_ms`, `source.name`, ..."""
 
-    kind: Literal["Source"] = Field(default="Source", description="Source.")
+    kind: Literal["Source"] = Field(description="Always Source.")
     spec: SourceSpec = Field(description="What elements of this source send.")
 
     def metric(self, name: str) -> Metric | None:
