@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import nats
@@ -24,6 +25,7 @@ from flyball_kit.settings import KitSettings
 from flyball_local.engines import Engine, NatsEngine, RedisEngine, S3Engine
 from flyball_local.processes import BinaryMissingError
 from flyball_local.provision import provision_streams
+from flyball_proto.streams import MAX_PAYLOAD_BYTES
 
 BUCKET = "flyball"
 
@@ -49,13 +51,6 @@ def in_containers(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--engines") == "containers")
 
 
-@pytest.fixture
-def embedded(in_containers: bool) -> None:
-    """For tests that kill and restart a server of their own."""
-    if in_containers:
-        pytest.skip("starts its own server processes, whatever the engines")
-
-
 @dataclass(frozen=True)
 class S3:
     """Where the tests' object store is; the bucket exists."""
@@ -69,13 +64,15 @@ class S3:
 @pytest.fixture(scope="session")
 def nats_url(in_containers: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A NATS server with JetStream and without users. Its streams belong to one test at a time."""
+    folder = tmp_path_factory.mktemp("nats")
     if in_containers:
         image = os.environ.get("FLYBALL_IMAGE_NATS", "nats:2.12-alpine")
-        # Messages of 8 MiB as in the embedded stack need a file, which a bare image has not.
-        with container(image, "-js", "-sd", "/tmp/js", port=4222) as address:
+        config = folder / "nats.conf"
+        config.write_text(f"max_payload: {MAX_PAYLOAD_BYTES}\njetstream {{ store_dir: /tmp/js }}\n")
+        with container(image, "-c", "/nats.conf", port=4222, file=config) as address:
             yield f"nats://{address}"
         return
-    engine = NatsEngine(tmp_path_factory.mktemp("nats"))
+    engine = NatsEngine(folder)
     with started(engine):
         yield engine.url
 
@@ -187,9 +184,13 @@ def started(engine: Engine) -> Iterator[None]:
 
 @contextmanager
 def container(
-    image: str, *command: str, port: int, env: dict[str, str] | None = None
+    image: str,
+    *command: str,
+    port: int,
+    env: dict[str, str] | None = None,
+    file: Path | None = None,
 ) -> Iterator[str]:
-    """Run an image and give `host:port` once the port answers."""
+    """Run an image and give `host:port` once the port answers; `file` appears in its root."""
     from docker.errors import DockerException  # noqa: PLC0415 - half a second
     from testcontainers.core.config import testcontainers_config  # noqa: PLC0415 - half a second
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - half a second
@@ -199,6 +200,8 @@ def container(
         made = DockerContainer(image).with_command(list(command)).with_exposed_ports(port)
         for name, value in (env or {}).items():
             made.with_env(name, value)
+        if file is not None:
+            made.with_volume_mapping(str(file), f"/{file.name}", "ro")
         made.start()
     except DockerException as error:
         absent(f"no Docker socket answers, or {image} is missing: {error}")

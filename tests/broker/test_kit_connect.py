@@ -29,7 +29,7 @@ from flyball_local.provision import provision_streams
 from flyball_proto import streams, subjects
 from flyball_proto.commands import Reply
 
-pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("embedded")]
+pytestmark = pytest.mark.broker
 
 EVENT = "model.p.trained"
 

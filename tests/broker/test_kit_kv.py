@@ -132,7 +132,6 @@ async def test_a_watch_survives_its_consumer_being_deleted(
         assert await take(watch, 1) == [Change("a", Seat(model="n"), second)]
 
 
-@pytest.mark.usefixtures("embedded")
 async def test_a_watch_survives_the_broker_being_killed(tmp_path: Path) -> None:
     engine = NatsEngine(tmp_path)
     engine.start()

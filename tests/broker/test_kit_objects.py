@@ -80,7 +80,6 @@ async def test_a_server_that_is_away_is_a_transient_error(
         await away.get(unique, 10)
 
 
-@pytest.mark.usefixtures("embedded")
 async def test_the_same_objects_are_there_after_the_server_was_killed(tmp_path: Path) -> None:
     engine = S3Engine(tmp_path)
     with started(engine):

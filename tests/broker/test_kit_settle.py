@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from pydantic import BaseModel
 
 from flyball_kit import connect, settle
-from flyball_kit.connect import follow
+from flyball_kit.connect import client_of, follow
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.settings import KitSettings
 from flyball_kit.settle import Retry
@@ -33,6 +33,7 @@ class ConflictError(PermanentError):
 @asynccontextmanager
 async def started(broker: NatsBroker) -> AsyncIterator[None]:
     await broker.start()
+    await client_of(broker).flush()
     try:
         yield
     finally:

@@ -42,11 +42,17 @@ def assemble(
     """
     tasks, health = tasks or Tasks(service), health or Health()
     _register_checks(health, settings, broker, tasks)
+
+    async def start() -> None:
+        # Once we say that we are ready, the broker knows every subscription.
+        await client_of(broker).flush()
+        await tasks.start()
+
     app = FastStream(
         broker,
         logger=None,
         lifespan=lambda: _lifespan(health, settings.metrics_port, tasks),
-        after_startup=[tasks.start],
+        after_startup=[start],
         on_shutdown=[tasks.stop],
         specification=AsyncAPI(title=f"flyball-{service}", version="1", description=description),
     )
