@@ -1,0 +1,191 @@
+"""What a window of rows looks like to a model.
+
+One pure function, `feature_rows`, serves the stream, the dataset builder and the tests. Everything
+is computed from the window each time, in float64, and never carried on as running sums, so a row
+does not depend on what was computed before it or beside it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+NEVER: Final = -(1 << 62)
+"""Event time of a place in a window that holds no row."""
+
+AGGREGATES: Final = ("last", "mean", "std", "min", "max", "slope")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Aggregates over the last `rows` rows of some metrics.
+
+    `outputs[aggregate]` = (which of `metrics` want it, their places in the feature row).
+    """
+
+    rows: int
+    metrics: NDArray[np.intp]
+    outputs: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """How feature rows are computed, compiled from a pipeline.
+
+    Attributes:
+        metrics: What a window holds, one column a metric.
+        blocks: Aggregates by window length; all widths together are `width`.
+        width: Features a row.
+        look_back_ms: A row of the window older than this, relative to the newest, does not count.
+        interval_ms: Unit of time of `slope`: change per this interval.
+        warm_up_rows: Rows that must count until a window gives features; at most `depth` are asked.
+    """
+
+    metrics: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    width: int
+    look_back_ms: int
+    interval_ms: int
+    warm_up_rows: int = 1
+
+    @property
+    def depth(self) -> int:
+        """Rows that a window holds; at least two, so that a gap before a row can be seen."""
+        return max([2, *(block.rows for block in self.blocks)])
+
+
+def inside_look_back(plan: FeaturePlan, times: Integers) -> Flags:
+    """Which rows of each window count; (rows, depth) from event times, the newest last."""
+    counts: Flags = times[:, -1:] - times <= plan.look_back_ms
+    return counts
+
+
+def feature_rows(plan: FeaturePlan, values: Floats, times: Integers) -> NDArray[np.float32]:
+    """Features of each window, (rows, width); NaN where no value of the window counts.
+
+    `values` is (rows, metrics, depth) with NaN for a value that was not measured, `times` (rows,
+    depth) with `NEVER` for an empty place; the row itself stands last. `last` is the newest value
+    that was measured, `std` the population's, `slope` the least-squares change per interval (NaN
+    below two values). A row of the result depends on its own window alone, to the bit.
+    """
+    features = np.full((len(values), plan.width), np.nan, np.float32)
+    inside = inside_look_back(plan, times)
+    age = (times - times[:, -1:]) / plan.interval_ms
+    for block in plan.blocks:
+        _fill(features, block, values, inside, age)
+    return features
+
+
+def _fill(
+    features: NDArray[np.float32], block: Block, values: Floats, inside: Flags, age: Floats
+) -> None:
+    # Reductions run over the last, contiguous axis: numpy then adds in the same order for a window
+    # whether it comes alone or among thousands.
+    window = values[:, :, -block.rows :]
+    if len(block.metrics) != values.shape[1]:
+        window = window[:, block.metrics]
+    aggregates = _aggregates(window, inside[:, -block.rows :], age[:, None, -block.rows :])
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for name, (metrics, places) in block.outputs.items():
+            column: Floats = getattr(aggregates, name)()
+            features[:, places] = column if len(metrics) == window.shape[1] else column[:, metrics]
+
+
+def _aggregates(window: Floats, inside: Flags, age: Floats) -> "_Aggregates":
+    total = window.sum(-1)
+    if inside.all() and np.isfinite(total).all():
+        return _Aggregates(window, age, total)
+    known = ~np.isnan(window)
+    known &= inside[:, None]
+    return _Sparse(window, age, known)
+
+
+class _Aggregates:
+    """Aggregates of windows without gaps, (rows, metrics) each; shares what several need."""
+
+    def __init__(self, window: Floats, age: Floats, total: Floats) -> None:
+        self._window, self._age = window, age
+        self._mean = total / window.shape[2]
+        self._found_deviation: Floats | None = None
+
+    def last(self) -> Floats:
+        found: Floats = self._window[:, :, -1]
+        return found
+
+    def mean(self) -> Floats:
+        return self._mean
+
+    def std(self) -> Floats:
+        deviation = self._deviation()
+        found: Floats = np.sqrt((deviation * deviation).sum(-1) / self._window.shape[2])
+        return found
+
+    def min(self) -> Floats:
+        found: Floats = self._window.min(-1)
+        return found
+
+    def max(self) -> Floats:
+        found: Floats = self._window.max(-1)
+        return found
+
+    def slope(self) -> Floats:
+        distance = self._age - self._age.sum(-1, keepdims=True) / self._window.shape[2]
+        found: Floats = (distance * self._deviation()).sum(-1) / (distance * distance).sum(-1)
+        return found
+
+    def _deviation(self) -> Floats:
+        if self._found_deviation is None:
+            self._found_deviation = self._window - self._mean[:, :, None]
+        return self._found_deviation
+
+
+class _Sparse(_Aggregates):
+    """The same where some places of the windows do not count; equal to the bit where all do."""
+
+    def __init__(self, window: Floats, age: Floats, known: Flags) -> None:
+        self._window, self._known, self._age = window, known, age
+        self._count = known.sum(-1)
+        self._mean = np.where(known, window, 0.0).sum(-1) / self._count
+        self._found_deviation = None
+
+    @override
+    def last(self) -> Floats:
+        newest = self._known.shape[2] - 1 - self._known[:, :, ::-1].argmax(-1)
+        found = np.take_along_axis(self._window, newest[:, :, None], -1)[:, :, 0]
+        return np.where(self._count > 0, found, np.nan)
+
+    @override
+    def std(self) -> Floats:
+        deviation = self._deviation()
+        found: Floats = np.sqrt((deviation * deviation).sum(-1) / self._count)
+        return found
+
+    @override
+    def min(self) -> Floats:
+        found = np.where(self._known, self._window, np.inf).min(-1)
+        return np.where(self._count > 0, found, np.nan)
+
+    @override
+    def max(self) -> Floats:
+        found = np.where(self._known, self._window, -np.inf).max(-1)
+        return np.where(self._count > 0, found, np.nan)
+
+    @override
+    def slope(self) -> Floats:
+        mean_age = np.where(self._known, self._age, 0.0).sum(-1) / self._count
+        distance = np.where(self._known, self._age - mean_age[:, :, None], 0.0)
+        found = (distance * self._deviation()).sum(-1) / (distance * distance).sum(-1)
+        return np.where(self._count > 1, found, np.nan)
+
+    @override
+    def _deviation(self) -> Floats:
+        if self._found_deviation is None:
+            change = self._window - self._mean[:, :, None]
+            self._found_deviation = np.where(self._known, change, 0.0)
+        return self._found_deviation
