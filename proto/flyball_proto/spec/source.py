@@ -100,7 +100,8 @@ class Truth(SpecModel):
     column: Text = Field(description="Header of the column. It is never a feature.")
     codes: dict[str, Number] = Field(
         default_factory=dict,
-        description="Text in the file to the number that is published; empty = it holds numbers.",
+        description="Text in the file to the number that is published; empty = it holds numbers. "
+        "multiclass: the place of the class in the target's classes, from 0.",
     )
 
 
