@@ -8,7 +8,9 @@ import urllib.request
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from nats.aio.client import Client
@@ -139,6 +141,38 @@ async def test_a_service_waits_for_its_broker_and_is_not_ready_meanwhile(
         assert json.loads(body)["reasons"]["nats"].startswith("not connected")
         process.send_signal(signal.SIGTERM)
         assert (await end(process))[0] == 0
+
+
+async def test_traces_and_metrics_are_sent_where_the_standard_variables_say(nats_url: str) -> None:
+    sent: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        Thread(target=collector.serve_forever).start()
+        try:
+            endpoint = f"http://127.0.0.1:{collector.server_port}"
+            variables = {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+                "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+                "OTEL_TRACES_SAMPLER": "always_on",
+            }
+            async with service("wait", nats_url, **variables) as process:
+                assert await line(process) == b"ready\n"
+                process.send_signal(signal.SIGTERM)
+                assert (await end(process))[0] == 0
+        finally:
+            collector.shutdown()
+    (spans,) = [body for path, body in sent if path == "/v1/traces"]
+    assert b"batch" in spans
+    assert b"flyball-risk" in spans
+    assert any(b"flyball.fold.rows" in body for path, body in sent if path == "/v1/metrics")
 
 
 def get(port: int, path: str) -> tuple[int, str]:
