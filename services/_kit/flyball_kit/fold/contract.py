@@ -108,6 +108,8 @@ class FoldOptions:
         retain_bytes: Purge the output subject behind all readers when its stream holds more.
         retain_source_bytes: The same for the input; for streams that no fold writes.
         register_s: How often the position is registered for the writer before us.
+        durable_state: Keep the snapshots in JetStream and not in Redis, for state that reading
+            the input again cannot rebuild; `Fold.since` is not asked then. See `durable.py`.
     """
 
     version: str = "1"
@@ -124,6 +126,7 @@ class FoldOptions:
     retain_bytes: int | None = None
     retain_source_bytes: int | None = None
     register_s: float = 2.0
+    durable_state: bool = False
 
     @property
     def reader(self) -> ReaderOptions:

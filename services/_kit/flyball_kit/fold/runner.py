@@ -23,6 +23,7 @@ from flyball_kit.fold.contract import (
     Input,
     Output,
 )
+from flyball_kit.fold.durable import DurableSnapshots
 from flyball_kit.fold.errors import Fenced, InputLost, OutputLost
 from flyball_kit.fold.loop import Loop
 from flyball_kit.fold.origin import origin
@@ -79,6 +80,8 @@ class FoldRunner(Loop):
         self._redis, self._gate = redis, gate
         self._rebuild: Rebuild | None = None
         self._mark: str | None = None
+        self._durable: DurableSnapshots | None = None
+        self._behind_snapshot = 0  # first input folded after the last durable snapshot; 0 = none
         self._next_snapshot_s = self._next_tick_s = self._committed_s = 0.0
 
     @override
@@ -92,7 +95,16 @@ class FoldRunner(Loop):
             stats=self._stats,
             observer=self._observer,
         )
-        self._snapshots = Snapshots(self._redis, self._snapshot_key())
+        redis = None if self._options.durable_state else self._redis
+        self._snapshots = Snapshots(redis, self._snapshot_key())
+        if self._options.durable_state:
+            self._durable = DurableSnapshots(
+                self._output,
+                self._target.stream,
+                self.name,
+                timeout_s=self._options.publish_timeout_s,
+                stop=self._stop,
+            )
         snapshot = await self._claim()
         self._fold = self._make_fold()
         start = self._restore(snapshot)
@@ -114,7 +126,7 @@ class FoldRunner(Loop):
         """Take the position over from every predecessor; returns the snapshot to start from."""
         while True:
             last = await self._out.last()
-            snapshot = await self._snapshots.load()
+            snapshot = await self._load()
             self._position = await self._found(last, snapshot)
             self._mark = last.mark if last else None
             self._folded, self._time_ns = self._position.last, self._position.time_ns
@@ -123,6 +135,9 @@ class FoldRunner(Loop):
             except Fenced:
                 continue  # a predecessor's late publish, or a rival's claim, came between
             return snapshot
+
+    async def _load(self) -> Snapshot | None:
+        return await (self._durable.load(self._epoch) if self._durable else self._snapshots.load())
 
     async def _found(self, last: Commit | None, snapshot: Snapshot | None) -> Position:
         """The position to go on from: the last commit's, or a first one."""
@@ -155,7 +170,9 @@ class FoldRunner(Loop):
         """Load the snapshot if the commit record allows it; returns where to read from."""
         position = self._position
         start = position.needed_from
-        if snapshot is not None and start - 1 <= snapshot.sequence <= position.last:
+        # A durable snapshot is the newest or newer than the one that `since` is reckoned from.
+        oldest = 0 if self._durable else start - 1
+        if snapshot is not None and oldest <= snapshot.sequence <= position.last:
             self._fold.load(snapshot.state)
             self._stats.snapshot = snapshot.sequence
             start = snapshot.sequence + 1
@@ -179,7 +196,7 @@ class FoldRunner(Loop):
             await self._emit(output)
         elif self._renewal_is_due(now_s):
             await self._commit(NOTHING, self._since())
-        self._save_snapshot(now_s)
+        await self._save_snapshot(now_s)
 
     def _gather(self) -> None:
         """Fold what is there, until the fold wants to commit."""
@@ -191,7 +208,10 @@ class FoldRunner(Loop):
             if self._rebuild is not None:
                 self._end_rebuild(f"input goes on at {message.sequence}")
             self._folded, self._time_ns = message.sequence, message.time_ns
-            if not is_bare(message.headers, message.data) and step(message):
+            if is_bare(message.headers, message.data):
+                continue
+            self._behind_snapshot = self._behind_snapshot or message.sequence
+            if step(message):
                 return
         if self._rebuild is not None and self.reader.surely_read >= self._folded:
             self._end_rebuild(f"all up to {self.reader.surely_read} is read")
@@ -203,7 +223,10 @@ class FoldRunner(Loop):
                 raise self._unreadable(f"input begins at {message.sequence}")
             self._rebuild.first = 0
         self._stats.replayed += 1
-        if not is_bare(message.headers, message.data) and self._fold.step(message):
+        if is_bare(message.headers, message.data):
+            return
+        self._behind_snapshot = self._behind_snapshot or message.sequence
+        if self._fold.step(message):
             self._fold.take()
 
     def _end_rebuild(self, found: str) -> None:
@@ -240,7 +263,9 @@ class FoldRunner(Loop):
             self._observer.lagging(self._reader.lag_messages)
 
     def _since(self) -> int:
-        return self._rebuild.since if self._rebuild else self._fold.since() or 0
+        if self._rebuild:
+            return self._rebuild.since
+        return self._behind_snapshot if self._durable else self._fold.since() or 0
 
     def _renewal_is_due(self, now_s: float) -> bool:
         """Keep the commit record young, and the position near the end of a quiet input."""
@@ -266,17 +291,22 @@ class FoldRunner(Loop):
             return wait_s
         return min(wait_s, max(0.0, self._next_tick_s - monotonic_s()))
 
-    def _save_snapshot(self, now_s: float) -> None:
+    async def _save_snapshot(self, now_s: float) -> None:
         """After the acknowledgement, never before; and only a state that is whole."""
         whole = self._rebuild is None and self._folded == self._position.last
-        if whole and now_s >= self._next_snapshot_s and self._snapshots.is_wanted:
+        if not whole or now_s < self._next_snapshot_s:
+            return
+        if self._durable is not None and self._behind_snapshot:
+            await self._durable.save(Snapshot(self._folded, self._fold.dump()), self._epoch)
+            self._behind_snapshot = 0
+        elif self._durable is None and self._snapshots.is_wanted:
             self._snapshots.save(Snapshot(self._folded, self._fold.dump()))
-            self._next_snapshot_s = now_s + self._options.snapshot_every_s
+        self._next_snapshot_s = now_s + self._options.snapshot_every_s
 
     @override
     async def _leave(self) -> None:
         await self._snapshots.settle()
-        self._save_snapshot(self._next_snapshot_s)
+        await self._save_snapshot(self._next_snapshot_s)
         await self._snapshots.settle()
         await super()._leave()
 
