@@ -1,5 +1,7 @@
 """What the supervisor does about a part that ended."""
 
+import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -7,7 +9,11 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
+from flyball_kit.fold import EXIT_FENCED, EXIT_INPUT
+from flyball_kit.run import EXIT_SETTINGS
 from flyball_local.parts import Part, PartError
+from flyball_local.ports import free_port
+from flyball_local.service import Service
 from flyball_local.supervisor import (
     BAD_SETTINGS,
     CRASH_LOOP,
@@ -44,6 +50,10 @@ def test_an_exit_is_answered_by_a_delay_and_a_reason(
     verdict = after_exit(code, failures)
     assert verdict.delay_s == pytest.approx(delay_s) if delay_s else verdict.delay_s is None
     assert says in verdict.reason
+
+
+def test_the_exit_codes_are_those_of_the_kit() -> None:
+    assert (BAD_SETTINGS, FENCED, INPUT_LOST) == (EXIT_SETTINGS, EXIT_FENCED, EXIT_INPUT)
 
 
 class Script(Part):
@@ -119,15 +129,41 @@ async def test_a_part_that_ignores_a_polite_request_is_killed_with_its_children(
     part = Script(tmp_path, code)
     supervisor = Supervisor(lambda _: None)
     await supervisor.start([part])
-    part.kill()
-    child = int(children.read_text())
-    assert not alive(child)
+    child = os.pidfd_open(int(children.read_text()))
+    part.stop(timeout_s=0.05)
+    assert part.exit_code == SIGKILL
+    assert select.select([child], [], [], 10)[0], "its child still runs"
+    os.close(child)
     await supervisor.stop()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not reaped yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+SERVES = """
+import http.server, os
+class Probe(http.server.BaseHTTPRequestHandler):
+    asked = 0
+    def do_GET(self):
+        Probe.asked += 1
+        self.send_response(200 if Probe.asked > 2 and self.path == "/readyz" else 503)
+        self.end_headers()
+print(os.environ["FLYBALL_GREETING"], flush=True)
+http.server.HTTPServer(("127.0.0.1", {port}), Probe).serve_forever()
+"""
+
+
+class Probed(Service):
+    """A service whose process answers 503 twice before it is ready."""
+
+    @override
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", SERVES.format(port=self.metrics_port)]
+
+
+async def test_a_service_is_ready_when_its_probe_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "ingest.log"
+    service = Probed("ingest", log, free_port(), lambda: {"FLYBALL_GREETING": "good morning"})
+    assert Service.command(service)[1:] == ["-m", "flyball_ingest"]
+    supervisor = Supervisor(lambda _: None)
+    await supervisor.start([service])
+    assert "good morning" in log.read_text()
+    assert log.read_text().count("503") == 2
+    await supervisor.stop()

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from flyball_kit.errors import TransientError
-from flyball_local.processes import Child, exit_code, kill_process, start_process, stop_process
+from flyball_local.processes import (
+    STOP_TIMEOUT_S,
+    Child,
+    exit_code,
+    kill_process,
+    start_process,
+    stop_process,
+)
 
 READY_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.01
@@ -81,10 +88,10 @@ class Part:
         while not await asyncio.to_thread(self._checked, deadline):  # noqa: ASYNC110 - no event
             await asyncio.sleep(POLL_S)
 
-    def stop(self) -> None:
-        """End it cleanly; harmless when it does not run. Blocks at most some ten seconds."""
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End it cleanly, by force after the timeout; harmless when it does not run. Blocks."""
         if self._child:
-            stop_process(self._child)
+            stop_process(self._child, timeout_s)
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would; harmless when it does not run."""
