@@ -86,9 +86,9 @@ def actions(pipeline: str, element: str) -> str:
     return f"actions.{pipeline}.{element}"
 
 
-def quarantine(source: str) -> str:
-    """Refused reports, untouched."""
-    return f"quarantine.{source}"
+def quarantine(source: str, partition: int = 0, partitions: int = 1) -> str:
+    """Refused reports, untouched. One subject a partition, so that on each of them keys grow."""
+    return f"quarantine.{source}" if partitions == 1 else f"quarantine.{source}.{partition}"
 
 
 def event(domain: str, pipeline: str, what: str) -> str:

@@ -90,8 +90,8 @@ def _fill(
     window = values[:, :, -block.rows :]
     if len(block.metrics) != values.shape[1]:
         window = window[:, block.metrics]
-    aggregates = _aggregates(window, inside[:, -block.rows :], age[:, None, -block.rows :])
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        aggregates = _aggregates(window, inside[:, -block.rows :], age[:, None, -block.rows :])
         for name, (metrics, places) in block.outputs.items():
             column: Floats = getattr(aggregates, name)()
             features[:, places] = column if len(metrics) == window.shape[1] else column[:, metrics]
@@ -119,7 +119,8 @@ class _Aggregates:
         return found
 
     def mean(self) -> Floats:
-        return self._mean
+        found: Floats = self._mean
+        return found
 
     def std(self) -> Floats:
         deviation = self._deviation()

@@ -7,7 +7,7 @@ subject keys only grow. So whatever is not newer than the last message stored th
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nats.js import JetStreamContext
@@ -59,6 +59,10 @@ class Dispatch:
     key: Key
     data: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Complete = Callable[[Dispatch, JetStreamContext], Awaitable[Dispatch]]
+"""Fetches what a dispatch lacks; same subject and key. Asked only for what was not sent before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ def by_subject(dispatches: Iterable[Dispatch]) -> dict[str, list[Dispatch]]:
 class Dispatcher(Loop):
     """Reads `source` in order and sends what `route` makes of it into the stream `target`.
 
-    `route` is pure. `run`, `stop` and `stats` are those of `Loop`; `stats.rows` counts messages
+    `route` is pure; what it cannot know, `complete` reads from the broker. `run`, `stop` and `stats` are those of `Loop`; `stats.rows` counts messages
     sent, `stats.replayed` those skipped as sent before. The position is kept in the KV bucket
     `positions` under `<STREAM>.<name>`, saved by compare-and-set after everything up to it was
     acknowledged; an instance whose successor has saved is fenced. Without a saved position it
@@ -132,11 +136,13 @@ class Dispatcher(Loop):
         source: Endpoint,
         target: str,
         route: Callable[[Input], Sequence[Dispatch]],
+        complete: Complete | None = None,
         options: DispatchOptions = DispatchOptions(),
         observer: FoldObserver | None = None,
     ) -> None:
         super().__init__(name, connect=connect, source=source, observer=observer)
         self._target, self._route, self._options = target, route, options
+        self._complete = complete
         self._stored: OrderedDict[str, Stored] = OrderedDict()
         self._slots = asyncio.Semaphore(options.concurrency)
         self._done = self._gathered = self._time_ns = 0
@@ -144,7 +150,7 @@ class Dispatcher(Loop):
 
     @property
     def _js(self) -> JetStreamContext:
-        return self._output.jetstream()
+        return jetstream(self._output)
 
     @override
     async def _recover(self) -> None:
@@ -244,8 +250,14 @@ class Dispatcher(Loop):
                 if dispatch.key <= stored.key:
                     self._stats.replayed += 1
                 else:
-                    stored = await self._send(dispatch, stored)
+                    stored = await self._send(await self._completed(dispatch), stored)
             self._stored[subject] = stored
+
+    async def _completed(self, dispatch: Dispatch) -> Dispatch:
+        complete, js = self._complete, self._js
+        if complete is None:
+            return dispatch
+        return await patient(lambda: complete(dispatch, js), self._stop, dispatch.subject)
 
     async def _send(self, dispatch: Dispatch, stored: Stored) -> Stored:
         """Publish by compare-and-set; returns what is stored last in the end."""
