@@ -21,7 +21,7 @@ from flyball_local.processes import (
     stop_process,
 )
 
-READY_TIMEOUT_S: Final = 30.0
+READY_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.01
 
 
