@@ -32,6 +32,8 @@ UNANSWERED: Final = (
 )
 """Nobody answered; whether the call took effect is unknown."""
 
+API_TIMEOUT_S: Final = 2.0
+"""How long the broker may take to answer; a question asked while it restarts is lost."""
 RETRY_S: Final = 0.1
 RESEND_S: Final = 0.05
 RECONNECT_POLL_S: Final = 0.02
@@ -39,6 +41,17 @@ CLOCK_RESOLUTION_S: Final = 2e-6
 """The client reads message times as floating-point microseconds, the broker keeps nanoseconds."""
 
 Connect = Callable[[str], Awaitable[Client]]
+
+
+async def end(task: asyncio.Future[Any] | None) -> None:
+    """Cancel a task until it has ended.
+
+    Once is not enough: before Python 3.12 `wait_for`, on which the client library stands, may
+    swallow a cancellation that arrives together with the answer.
+    """
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=RETRY_S)
 
 
 class Stopped(Exception):  # noqa: N818 - a way out, not an error
@@ -78,9 +91,13 @@ class Stop:
                 raise Stopped
             return working.result()
         finally:
-            for task in (working, wish):
-                task.cancel()
-            await asyncio.gather(working, wish, return_exceptions=True)
+            await end(working)
+            await end(wish)
+
+
+def jetstream(connection: Client) -> JetStreamContext:
+    """JetStream over a connection, with our patience."""
+    return connection.jetstream(timeout=API_TIMEOUT_S)
 
 
 async def connected(connect: Connect, name: str, stop: Stop) -> Client:

@@ -21,6 +21,7 @@ from flyball_kit.fold.broker import (
     WRONG_SEQUENCE,
     Connect,
     check_identity,
+    jetstream,
     last_message,
     patient,
     pause_until_connected,

@@ -7,7 +7,16 @@ from abc import ABC, abstractmethod
 from nats.aio.client import Client
 
 from flyball_kit.clock import new_id
-from flyball_kit.fold.broker import Connect, Stop, Stopped, connected, epoch_of, patient
+from flyball_kit.fold.broker import (
+    Connect,
+    Stop,
+    Stopped,
+    connected,
+    end,
+    epoch_of,
+    jetstream,
+    patient,
+)
 from flyball_kit.fold.contract import Endpoint, FoldObserver, FoldStats, Unobserved
 from flyball_kit.fold.positions import Housekeeping, check_reader
 from flyball_kit.fold.reader import Reader
@@ -109,7 +118,7 @@ class Loop(ABC):
         for direction in ("in", "out"):
             connection = await connected(self._connect, f"{self.name}-{direction}", self._stop)
             self._connections.append(connection)
-        js, stream = self._input.jetstream(), self._source.stream
+        js, stream = jetstream(self._input), self._source.stream
         self._epoch = await patient(lambda: epoch_of(js, stream), self._stop, f"stream {stream}")
 
     async def _begin(self, reader: Reader, housekeeping: Housekeeping) -> None:
@@ -119,9 +128,7 @@ class Loop(ABC):
         self._keeper = asyncio.create_task(housekeeping.forever())
 
     async def _close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await end(self._keeper)
         if self._reader is not None:
             await self._reader.close()
         for connection in self._connections:

@@ -11,6 +11,7 @@ from flyball_kit.fold.broker import (
     UNAVAILABLE,
     WRONG_SEQUENCE,
     Stop,
+    jetstream,
     last_message,
     patient,
     pause_until_connected,
@@ -43,7 +44,7 @@ class OutputSubject:
         observer: FoldObserver,
     ) -> None:
         self._connection, self._target, self._owner = connection, target, owner
-        self._js = connection.jetstream()
+        self._js = jetstream(connection)
         self._timeout_s, self._stop, self._stats, self._observer = timeout_s, stop, stats, observer
         self.sequence = 0
 

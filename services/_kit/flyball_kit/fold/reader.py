@@ -21,7 +21,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from flyball_kit.clock import monotonic_s, new_id, sleep
-from flyball_kit.fold.broker import RETRY_S, UNANSWERED, check_identity
+from flyball_kit.fold.broker import RETRY_S, UNANSWERED, check_identity, end, jetstream
 from flyball_kit.fold.contract import Endpoint, FoldObserver, Input, ReaderOptions, Unobserved
 from flyball_kit.fold.credit import Credit
 from flyball_kit.fold.errors import InputChanged, InputLost
@@ -59,7 +59,7 @@ class Reader:
         observer: FoldObserver | None = None,
     ) -> None:
         self._connection, self._source, self._options = connection, source, options
-        self._js = connection.jetstream()
+        self._js = jetstream(connection)
         self._observer = observer or Unobserved()
         self._epoch, self._seen, self._time_ns = position.epoch, position.last, position.time_ns
         self.surely_read = position.last
@@ -106,9 +106,7 @@ class Reader:
     async def close(self) -> None:
         """Stop reading; the consumer expires by itself."""
         self._generation += 1
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+        await end(self._watcher)
 
     async def ready(self, timeout_s: float) -> None:
         """Wait until `pop` has something, at most `timeout_s`.

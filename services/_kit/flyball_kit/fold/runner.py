@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from flyball_kit.clock import monotonic_s, wall_ms
-from flyball_kit.fold.broker import Connect, check_identity, patient
+from flyball_kit.fold.broker import Connect, check_identity, jetstream, patient
 from flyball_kit.fold.contract import (
     Endpoint,
     Fold,
@@ -141,7 +141,7 @@ class FoldRunner(Loop):
 
     async def _found(self, last: Commit | None, snapshot: Snapshot | None) -> Position:
         """The position to go on from: the last commit's, or a first one."""
-        js, stream = self._input.jetstream(), self._source.stream
+        js, stream = jetstream(self._input), self._source.stream
         if last is not None:
             found = last.position
             await patient(
@@ -324,7 +324,7 @@ class FoldRunner(Loop):
             self._source: self._options.retain_source_bytes,
         }
         return Housekeeping(
-            self._output.jetstream(),
+            jetstream(self._output),
             self._source,
             self.name,
             every_s=self._options.register_s,
