@@ -61,7 +61,11 @@ def mistakes_of(
     error: ValidationError, model: type[BaseModel], document: int, prefix: Path = ()
 ) -> list[Mistake]:
     """What pydantic found, in words; the first `len(prefix)` steps are where `model` stands."""
-    return [_mistake(details, model, document, prefix) for details in error.errors()]
+    errors = error.errors()
+    # An entry that is wrong is not counted, so its list is called too short as well: noise.
+    inside = {e["loc"][:n] for e in errors for n in range(len(e["loc"]))}
+    told = [e for e in errors if e["type"] != "too_short" or e["loc"] not in inside]
+    return [_mistake(details, model, document, prefix) for details in told]
 
 
 def shown(value: object) -> str:
