@@ -1,0 +1,237 @@
+"""History through the real loop: a CSV file, published as its elements would have.
+
+At `--speed max` in lockstep: event time is cut into stretches, each ends with a mark in band, and
+the next one waits until the mark has come out at the end. So what is decided does not depend on how
+fast the machine is, and two runs give the same digest.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from nats.aio.client import Client
+
+from flyball_kit.clock import new_id
+from flyball_kit.errors import PermanentError, TransientError
+from flyball_local import specfile
+from flyball_local.audit import Account, Auditor, Beginning
+from flyball_local.control import apply
+from flyball_local.csvrows import CsvRow, read_rows
+from flyball_local.marks import Marks, MarkTimeoutError, late_stages, mark_report
+from flyball_local.outbox import Outbox
+from flyball_local.session import Session, open_session, partitions_of
+from flyball_local.supervisor import Say
+from flyball_proto import subjects
+from flyball_proto.spec import Catalogue, Pipeline, Source, digest8, feature_digest
+
+STRETCH_ROWS: Final = 1_000
+"""A stretch ends at the first new event time behind as many rows."""
+PROGRESS_S: Final = 2.0
+SETTLE_S: Final = 15.0
+LOCKSTEP: Final = {"ingest": {"FLYBALL_INGEST_TICKS": "false"}}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to play and how. `speed` None = as fast as the loop settles, else times real time."""
+
+    spec: Path
+    csv: Path
+    pipeline: str | None = None
+    speed: float | None = None
+    home: Path | None = None
+    say: Say = print
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a replay ended."""
+
+    pipeline: str
+    account: Account
+    wall_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The one object of `--json`."""
+        account = self.account
+        return {
+            "rows_in": account.rows_in,
+            "quarantined": account.quarantined,
+            "doubles": account.doubles,
+            "late": account.late,
+            "warming_up": account.warming_up,
+            "decisions": account.decisions,
+            "verdicts": dict(account.verdicts),
+            "actions": account.actions,
+            "lost": account.lost,
+            "duplicated": account.duplicated,
+            "decisions_digest": account.decisions_digest,
+            "latency_ms": dict(account.latency_ms),
+            "wall_s": round(self.wall_s, 3),
+        }
+
+
+def choose(catalogue: Catalogue, wanted: str | None) -> tuple[Pipeline, Source]:
+    """The pipeline to play and its source.
+
+    Raises:
+        PermanentError: The file does not say which, or has none of that name.
+    """
+    names = list(catalogue.pipelines)
+    if wanted is None and len(names) == 1:
+        wanted = names[0]
+    if wanted is None or wanted not in catalogue.pipelines:
+        found = f"no pipeline {wanted!r}" if wanted else f"{len(names)} pipelines"
+        raise PermanentError(
+            f"the specification: found {found}; valid: one of {', '.join(names) or 'none'}; "
+            "name it with --pipeline"
+        )
+    pipeline = catalogue.pipelines[wanted]
+    return pipeline, catalogue.source_of(pipeline)
+
+
+async def replay(options: ReplayOptions) -> Summary:
+    """Play a file through a stack and close its account.
+
+    Raises:
+        SpecError, CsvError: The specification or the file cannot be used; nothing was started.
+        MarkTimeoutError: A stage did not settle; the message names it.
+    """
+    catalogue = specfile.load(options.spec)
+    pipeline, source = choose(catalogue, options.pipeline)
+    next(read_rows(options.csv, source), None)  # its mistakes should not wait for a stack
+    lockstep = options.speed is None
+    variables = LOCKSTEP if lockstep else None
+    async with open_session(options.home, options.say, variables) as session:
+        await _apply(session, catalogue)
+        try:
+            return await _play(session, options, pipeline, source)
+        except ExceptionGroup as group:
+            raise await _cause(session, pipeline, source, group.exceptions[0]) from group
+
+
+async def _play(
+    session: Session, options: ReplayOptions, pipeline: Pipeline, source: Source
+) -> Summary:
+    began_s = time.monotonic()
+    async with (
+        _connected(session, "adapter") as adapter,
+        _connected(session, "auditor") as reader,
+        asyncio.TaskGroup() as tasks,
+    ):
+        beginning = await Beginning.now(reader)
+        auditor = Auditor(reader, pipeline.name, source.name, beginning)
+        stop = asyncio.Event()
+        following = tasks.create_task(auditor.follow(stop))
+        player = Player(adapter, source, await partitions_of(adapter), options.say)
+        rows = read_rows(options.csv, source)
+        if options.speed is None:
+            marks = Marks(adapter, pipeline.name, player.partitions, beginning.verdicts)
+            watching = tasks.create_task(marks.watch())
+            await player.in_lockstep(rows, marks)
+            watching.cancel()
+        else:
+            await player.at_speed(rows, options.speed)
+        stop.set()
+        await following
+        account = await auditor.settle(SETTLE_S)
+    return Summary(pipeline.name, account, time.monotonic() - began_s)
+
+
+class Player:
+    """Publishes rows through one connection of role `adapter`."""
+
+    def __init__(self, client: Client, source: Source, partitions: int, say: Say) -> None:
+        self._client, self._source, self.partitions = client, source, partitions
+        self._say, self._run = say, new_id()[:12]
+        self._began_s = self._said_s = time.monotonic()
+        self._rows = 0
+
+    async def in_lockstep(self, rows: Iterator[CsvRow], marks: Marks) -> None:
+        """Stretch by stretch, each settled before the next is published."""
+        async with Outbox(self._client, self._run, ordered=True) as outbox:
+            for number, stretch in enumerate(stretches(rows)):
+                for row in stretch:
+                    await outbox.put(subjects.metrics(self._source.name, row.element), row.report)
+                time_ms = max((r.time_ms for r in stretch if r.time_ms is not None), default=0)
+                mark = f"{self._run}-{number}"
+                for partition in range(self.partitions):
+                    await outbox.put(
+                        subjects.stored_metrics(self._source.name, partition, subjects.MARK),
+                        mark_report(mark, time_ms),
+                    )
+                await outbox.drain()
+                await marks.wait(mark)
+                self._progress(len(stretch), time_ms)
+
+    async def at_speed(self, rows: Iterator[CsvRow], speed: float) -> None:
+        """Each row when its time has come, `speed` times as fast as it was."""
+        async with Outbox(self._client, self._run) as outbox:
+            first_ms: int | None = None
+            for row in rows:
+                first_ms = row.time_ms if first_ms is None else first_ms
+                if row.time_ms is not None and first_ms is not None:
+                    due_s = self._began_s + (row.time_ms - first_ms) / 1000 / speed
+                    if (wait_s := due_s - time.monotonic()) > 0:
+                        await asyncio.sleep(wait_s)
+                await outbox.put(subjects.metrics(self._source.name, row.element), row.report)
+                self._progress(1, row.time_ms or 0)
+            await outbox.drain()
+
+    def _progress(self, rows: int, time_ms: int) -> None:
+        self._rows += rows
+        now_s = time.monotonic()
+        if now_s - self._said_s >= PROGRESS_S:
+            self._said_s = now_s
+            at = datetime.fromtimestamp(time_ms / 1000, UTC)
+            rate = self._rows / (now_s - self._began_s)
+            self._say(f"{self._rows} rows, up to {at:%Y-%m-%dT%H:%M:%S}Z, {rate:.0f} rows/s")
+
+
+def stretches(rows: Iterator[CsvRow], least: int = STRETCH_ROWS) -> Iterator[list[CsvRow]]:
+    """Cut rows where event time moves on, behind `least` rows or more. Depends on the rows alone."""
+    stretch: list[CsvRow] = []
+    newest_ms = -1
+    for row in rows:
+        moves = row.time_ms is not None and row.time_ms > newest_ms
+        if moves and len(stretch) >= least:
+            yield stretch
+            stretch = []
+        if row.time_ms is not None:
+            newest_ms = max(newest_ms, row.time_ms)
+        stretch.append(row)
+    if stretch:
+        yield stretch
+
+
+async def _apply(session: Session, catalogue: Catalogue) -> None:
+    async with _connected(session, "operator") as operator:
+        await apply(operator, catalogue.objects, by="replay")
+
+
+async def _cause(
+    session: Session, pipeline: Pipeline, source: Source, error: Exception
+) -> Exception:
+    """The error itself; a mark that timed out also says who is late."""
+    if not isinstance(error, MarkTimeoutError):
+        return error
+    async with _connected(session, "operator") as operator:
+        digest = digest8(feature_digest(pipeline, source))
+        stages = await late_stages(operator, pipeline.name, digest, error)
+    logs = session.home.folder / "logs"
+    return TransientError(f"{error}: {stages}; see its log in {logs}, then replay again")
+
+
+@asynccontextmanager
+async def _connected(session: Session, role: str) -> AsyncIterator[Client]:
+    client = await session.connect(role)
+    try:
+        yield client
+    finally:
+        with suppress(TimeoutError):
+            await client.close()
