@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball_proto.spec import format_duration, parse_duration_ms
@@ -49,6 +49,7 @@ def test_what_is_no_duration_is_refused_with_valid_ones(text):
         parse_duration_ms(text)
 
 
+@settings(deadline=None)
 @given(st.integers(0, MAX_DURATION_MS))
 def test_a_formatted_duration_reads_back_as_itself(ms):
     assert parse_duration_ms(format_duration(ms)) == ms

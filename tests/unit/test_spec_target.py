@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -66,19 +66,20 @@ def test_an_expression_is_bounded():
         parse_expression("x" * (MAX_EXPRESSION_CHARS + 1))
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="maxlst()<>=-+*/.,'\"_[]{}: 0123456789eE\\\n\t#é", max_size=60))
 def test_any_text_is_either_an_expression_or_refused(text):
     try:
-        parsed = parse_expression(text)
+        said: object = parse_expression(text).metric
     except ExpressionError as refused:
-        assert refused.column >= 1
-    else:
-        assert parsed.metric
+        said = refused.column
+    assert said  # a metric's name, or a column from 1
 
 
 _METRICS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.\-]{0,20}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(
     _METRICS,
     st.sampled_from(["max", "min", "mean", "last"]),

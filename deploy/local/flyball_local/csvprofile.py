@@ -299,8 +299,8 @@ class _Reading:
         self._first_ms, self._last_ms = min(self._first_ms, time_ms), max(self._last_ms, time_ms)
 
     def _refuse(self, found: str, valid: str) -> NoReturn:
-        row = self._rows + 1
-        raise CsvError(f"{self._path}: row {row}: found {found}; valid: {valid}; correct the row")
+        where = f"{self._path}: row {self._rows}"
+        raise CsvError(f"{where}: found {found}; valid: {valid}; correct the row")
 
 
 def _rounded(ms: float) -> int:

@@ -104,7 +104,8 @@ def _csv_lines(p: Proposal) -> Iterator[str]:
             yield f"    {block}:"
             yield from (f"      {_plain(n)}: {_quoted(column)}" for n, column in renamed.items())
     if p.goal.expression is None:
-        yield f"    truth: {{column: {_quoted(p.target)}, codes: {json.dumps(dict(p.goal.codes))}}}"
+        codes = ", ".join(f"{_quoted(text)}: {code}" for text, code in p.goal.codes.items())
+        yield f"    truth: {{column: {_quoted(p.target)}, codes: {{{codes}}}}}"
 
 
 def _pipeline_lines(p: Proposal) -> Iterator[str]:
@@ -147,7 +148,7 @@ def _target_lines(p: Proposal) -> Iterator[str]:
         yield f"    expression: '{goal.expression}'"
         yield f"    horizon: {format_duration(goal.horizon_ms):<21}# check: how far ahead"
     if goal.classes:
-        yield f"    classes: {json.dumps(goal.classes, ensure_ascii=False)}"
+        yield f"    classes: [{', '.join(map(_quoted, goal.classes))}]"
 
 
 def _trainer_lines(p: Proposal) -> Iterator[str]:
@@ -218,7 +219,9 @@ def _plain(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """`text` in double quotes, as YAML reads it back."""
+    shown = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in shown)
 
 
 def _iso(ms: int) -> str:

@@ -89,9 +89,11 @@ def _read(text: str, name: str) -> list[Any]:
     try:
         return [d for d in _yaml().load_all(text) if d is not None]
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
         problem = " ".join(str(error.problem or error.context).split())
+        marks = [m for m in (error.problem_mark, error.context_mark) if m is not None]
+        # What is never closed is noticed at the end of the file; where it opens is what helps.
+        mark = marks[-1 if "stream" in problem else 0] if marks else None
+        line = mark.line + 1 if mark else 1
         step = "remove one of them" if "duplicate key" in problem else "correct the syntax there"
         why = f"{name}:{line}: document: found {problem}; valid: YAML with each key once; {step}"
         raise SpecError((), [why]) from error
@@ -122,7 +124,7 @@ def _plain(value: Any, left: list[int], name: str) -> object:
 
 def _line(document: Any, path: Sequence[str | int]) -> int:
     """The line of a field, or of the nearest thing around it that was written; from 1."""
-    here, line = document, document.lc.line if hasattr(document, "lc") else 0
+    here, line = document, getattr(getattr(document, "lc", None), "line", None) or 0
     for step in path:
         if isinstance(here, CommentedMap) and step in here:
             line = here.lc.key(step)[0]
