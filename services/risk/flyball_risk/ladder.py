@@ -1,0 +1,229 @@
+"""The first ladder: from one proposed action to risk, category, verdict and a reason. Pure.
+
+    risk     = probability that the action is wrong x impact, in [0, 1]
+    category = negligible, low, medium, high, critical, by CUT_OFFS
+    verdict  = clear, clear, notify, hold, deny
+
+Whatever comes after can only tighten it: limits of the domain expert, an advisory pipeline, budgets.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from flyball_proto.columns import DISPATCHED, F64, Category, Column, Quality, Verdict
+from flyball_proto.spec import BASELINE, KEEP
+from flyball_risk.boundaries import first_reached
+from flyball_risk.impact import spread
+from flyball_risk.policy import Policy, Rule
+from flyball_risk.state import Crowd, Key, Recent, labels_of
+
+CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
+"""Least risk of low, medium, high, critical."""
+
+RUNG: Final[Mapping[Category, Verdict]] = {
+    Category.NEGLIGIBLE: Verdict.CLEAR,
+    Category.LOW: Verdict.CLEAR,
+    Category.MEDIUM: Verdict.NOTIFY,
+    Category.HIGH: Verdict.HOLD,
+    Category.CRITICAL: Verdict.DENY,
+}
+
+UNCALIBRATED: Final = 0.5
+"""Probability of error of a score that is no probability (regression), until it is calibrated."""
+
+DOUBT: Final[Mapping[Quality, float]] = {
+    Quality.CLIPPED: 0.05,
+    Quality.NULL: 0.1,
+    Quality.STALE: 0.3,
+    Quality.LATE_INPUT: 0.02,
+}
+"""Chance that a flaw of the inputs alone makes the decision wrong."""
+
+FLAWS: Final[Mapping[Quality, str]] = {
+    Quality.CLIPPED: "a value was clipped",
+    Quality.NULL: "a metric is missing",
+    Quality.STALE: "inputs are stale",
+    Quality.LATE_INPUT: "a late row was repaired",
+}
+
+_TRUST: Final = np.array(
+    [np.prod([1.0 - DOUBT[flag] for flag in DOUBT if bits & flag]) for bits in range(256)]
+)
+"""By quality byte: chance that no flaw of the inputs spoils the decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One row that proposes an action; `label_set` is a canonical JSON object."""
+
+    element: str
+    label_set: str
+    key: Key
+    time_ms: int
+    action: str
+    score: float
+    error: float
+    quality: int
+    trainer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of a proposal; `action` differs from the proposed one after REPLACE."""
+
+    verdict: Verdict
+    category: Category
+    risk: float
+    action: str
+    reason: str
+
+
+def error_probability(score: Column, quality: Column, *, is_probability: bool) -> Column:
+    """Probability that acting is wrong, for each row; a score that is no number: 1.
+
+    An action assumes that the predicted event happens, so a probability errs with 1 - score.
+    """
+    wrong = 1.0 - np.clip(score, 0.0, 1.0) if is_probability else np.full(len(score), UNCALIBRATED)
+    wrong = np.where(np.isfinite(score), wrong, 1.0)
+    spoilt: Column = 1.0 - (1.0 - wrong) * _TRUST[quality]
+    return spoilt.astype(F64)
+
+
+def category_of(risk: float) -> Category:
+    """The category of a risk, which is rounded to 1e-6 before it is compared."""
+    return Category(bisect_right(CUT_OFFS, round(risk, 6)))
+
+
+def judge(proposal: Proposal, policy: Policy, recent: Recent) -> Ruling:
+    """Judge one proposal; the caller records it in `recent` if it is dispatched."""
+    rule = policy.rules.get(proposal.action)
+    if rule is None:
+        reason = f"{proposal.action}: the specification has no such action any more"
+        return Ruling(Verdict.DENY, Category.CRITICAL, 1.0, proposal.action, reason)
+    crowds = recent.crowds(proposal.element, proposal.label_set, policy.group_window_ms)
+    ruling = _by_risk(proposal, rule, crowds)
+    ruling = _by_autonomy(ruling, policy)
+    ruling = _by_limits(ruling, proposal, policy)
+    ruling = _by_advice(ruling, proposal, policy)
+    return _by_capacity(ruling, proposal, rule, policy, recent, crowds)
+
+
+def _by_risk(proposal: Proposal, rule: Rule, crowds: Sequence[Crowd]) -> Ruling:
+    share = max((min(1.0, c.acted / c.known) for c in crowds), default=0.0)
+    risk = round(proposal.error * spread(rule.impact, share), 6)
+    category = category_of(risk)
+    verdict, name = RUNG[category], category.name.lower()
+    about = f"{rule.words}{_flaws(proposal.quality)}"
+    figures = f"{proposal.action} at {proposal.score:.2f} is {name} risk {risk:.2f} ({about})"
+    if not np.isfinite(proposal.score):
+        reason = f"{proposal.action}: denied, the score is not a number"
+        return Ruling(Verdict.DENY, Category.CRITICAL, risk, proposal.action, reason)
+    if verdict is Verdict.HOLD:
+        reason = f"{figures}: waits for a person"
+    elif verdict is Verdict.DENY:
+        reason = f"{figures}: denied"
+    else:  # no figures, so that a batch has few distinct reasons
+        told = ", an operator is told" if verdict is Verdict.NOTIFY else ""
+        reason = f"{proposal.action}: {name} risk ({about}){told}"
+    return Ruling(verdict, category, risk, proposal.action, reason)
+
+
+def _by_autonomy(ruling: Ruling, policy: Policy) -> Ruling:
+    """An autonomous pipeline waits for nobody: its fallback is sent, or nothing."""
+    if policy.autonomy != "autonomous" or ruling.verdict is not Verdict.HOLD:
+        return ruling
+    found = ruling.reason.removesuffix(": waits for a person")
+    if policy.fallback == KEEP:
+        return replace(ruling, verdict=Verdict.DENY, reason=f"{found}: the element stays as it is")
+    reason = f"{found}: {policy.fallback} is sent instead"
+    return replace(ruling, verdict=Verdict.REPLACE, action=policy.fallback, reason=reason)
+
+
+def _by_limits(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
+    if not policy.limits or ruling.verdict is Verdict.DENY:
+        return ruling
+    reached = first_reached(
+        policy.limits,
+        element=proposal.element,
+        labels=labels_of(proposal.label_set),
+        action=proposal.action,
+        score=proposal.score,
+    )
+    if reached is None:
+        return ruling
+    verdict, name = reached.limit.verdict, reached.limit.name
+    trouble = f" ({reached.trouble})" if reached.trouble else ""
+    what = "waits for a person" if verdict is Verdict.HOLD else "denied"
+    reason = f"{proposal.action}: boundary {name} applies{trouble}: {what}"
+    return replace(ruling, verdict=verdict, action=proposal.action, reason=reason)
+
+
+def _by_advice(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
+    """Only recorded: the pipeline is advisory, or nothing learnt holds the seat yet."""
+    if ruling.verdict is Verdict.DENY:
+        return ruling
+    if policy.autonomy == "advisory":
+        why = "the pipeline is advisory"
+    elif proposal.trainer == BASELINE and not policy.baseline_acts:
+        why = "the baseline holds the seat and may not act"
+    else:
+        return ruling
+    return replace(
+        ruling,
+        verdict=Verdict.ADVISE,
+        action=proposal.action,
+        reason=f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}",
+    )
+
+
+def _by_capacity(
+    ruling: Ruling,
+    proposal: Proposal,
+    rule: Rule,
+    policy: Policy,
+    recent: Recent,
+    crowds: Sequence[Crowd],
+) -> Ruling:
+    if ruling.verdict not in DISPATCHED or ruling.action == KEEP:
+        return ruling
+    why = _exhausted(ruling.action, proposal, rule, policy, recent, crowds)
+    if why is None:
+        return ruling
+    reason = f"{ruling.action}: capped, {why}"
+    return replace(ruling, verdict=Verdict.CAP, reason=reason)
+
+
+def _exhausted(
+    action: str,
+    proposal: Proposal,
+    rule: Rule,
+    policy: Policy,
+    recent: Recent,
+    crowds: Sequence[Crowd],
+) -> str | None:
+    element, cooldown_ms = proposal.element, rule.cooldown_ms
+    if recent.is_overtaken(element, proposal.key):
+        return "a later report of this element has acted already"
+    if recent.is_cooling(element, action, proposal.time_ms, cooldown_ms):
+        return f"within its cool-down of {cooldown_ms / 1000:g} s"
+    if recent.is_spent(policy.actions_per_minute):
+        return f"the budget of {policy.actions_per_minute} actions a minute is used up"
+    for crowd in crowds:
+        share = policy.group_share.get(crowd.group[0], 1.0)
+        if crowd.acted >= crowd.allowed(share):
+            label, value = crowd.group
+            return (
+                f"{crowd.acted} of {crowd.known} elements with {label} {value} are under an "
+                f"action, at most {share:g} of them may be"
+            )
+    if recent.is_full:
+        return "more elements are under actions than can be remembered"
+    return None
+
+
+def _flaws(quality: int) -> str:
+    return "".join(f", {words}" for flag, words in FLAWS.items() if quality & flag)

@@ -1,0 +1,96 @@
+"""Which pipelines are applied, and one set of runners for each: follows the bucket `pipelines`."""
+
+import logging
+from collections.abc import Callable
+
+from nats.aio.client import Client
+
+from flyball_kit.connect import Connect
+from flyball_kit.fold import Dispatcher, Endpoint, FoldOptions, FoldRunner
+from flyball_kit.kv import Kv
+from flyball_kit.tasks import Tasks
+from flyball_kit.telemetry import FoldTelemetry, traced
+from flyball_proto import streams, subjects
+from flyball_proto.spec import Pipeline
+from flyball_risk.dispatch import route
+from flyball_risk.fold import RiskFold
+from flyball_risk.policy import Policy, policy_of
+
+PREFIX = "pipeline."
+STATE_VERSION = "1"
+
+log = logging.getLogger("flyball.risk.pipelines")
+
+
+class Pipelines:
+    """Starts judging and dispatching when a pipeline appears; takes changed policies over.
+
+    `synced` turns True when everything that was applied before the start has been seen.
+    """
+
+    def __init__(
+        self, tasks: Tasks, connect: Connect, client: Callable[[], Client], *, partitions: int
+    ) -> None:
+        self._tasks, self._connect, self._partitions = tasks, connect, partitions
+        self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
+        self._policies: dict[str, Policy] = {}
+        self.synced = False
+
+    async def follow(self) -> None:
+        """Run for ever."""
+        async for change in self._applied.watch(PREFIX, synced=self._on_synced):
+            name = change.key.removeprefix(PREFIX)
+            if change.value is None:
+                await self._stop(name)
+            else:
+                self._take_over(change.value, change.revision)
+
+    def policy(self, pipeline: str) -> Policy:
+        """The policy in force."""
+        return self._policies[pipeline]
+
+    def _on_synced(self) -> None:
+        self.synced = True
+
+    def _take_over(self, pipeline: Pipeline, revision: int) -> None:
+        name = pipeline.name
+        is_new = name not in self._policies
+        self._policies[name] = policy_of(pipeline, revision, partitions=self._partitions)
+        log.info("%s: policy revision %d", name, revision)
+        if is_new:
+            for partition in range(self._partitions):
+                self._tasks.add(f"verdicts.{name}.{partition}", self._judging(name, partition))
+                self._tasks.add(f"actions.{name}.{partition}", self._dispatching(name, partition))
+
+    async def _stop(self, name: str) -> None:
+        if name not in self._policies:
+            return
+        for partition in range(self._partitions):
+            await self._tasks.remove(f"verdicts.{name}.{partition}")
+            await self._tasks.remove(f"actions.{name}.{partition}")
+        del self._policies[name]
+
+    def _judging(self, name: str, partition: int) -> FoldRunner:
+        return FoldRunner(
+            f"risk.{name}.{partition}",
+            connect=self._connect,
+            source=Endpoint(streams.DECISIONS.name, subjects.decisions(name, partition)),
+            target=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
+            fold=lambda: traced("risk.judge", RiskFold(lambda: self.policy(name))),
+            options=FoldOptions(
+                version=STATE_VERSION,
+                durable_state=True,
+                retain_bytes=int(streams.VERDICTS.max_bytes * streams.RETAIN_RATIO),
+            ),
+            observer=FoldTelemetry(f"verdicts.{name}.{partition}"),
+        )
+
+    def _dispatching(self, name: str, partition: int) -> Dispatcher:
+        return Dispatcher(
+            f"actions.{name}.{partition}",
+            connect=self._connect,
+            source=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
+            target=streams.ACTIONS.name,
+            route=route,
+            observer=FoldTelemetry(f"actions.{name}.{partition}"),
+        )

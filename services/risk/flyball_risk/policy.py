@@ -1,0 +1,79 @@
+"""What a pipeline's specification says about risk, made ready for judging. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from flyball_proto.spec import Decision, Pipeline
+from flyball_risk.boundaries import Limit, compile_limits
+from flyball_risk.impact import impact
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One action as the specification describes it; `words` stand in reasons."""
+
+    action: str
+    impact: float
+    cooldown_ms: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Under what the rows of one output are judged; `revision` names it in the output."""
+
+    pipeline: str
+    revision: int
+    rules: Mapping[str, Rule]
+    is_probability: bool
+    autonomy: Literal["advisory", "supervised", "autonomous"]
+    baseline_acts: bool
+    fallback: str
+    actions_per_minute: int
+    group_share: Mapping[str, float]
+    group_window_ms: int
+    limits: tuple[Limit, ...]
+
+
+def policy_of(pipeline: Pipeline, revision: int, *, partitions: int = 1) -> Policy:
+    """The policy of an applied pipeline for one of its partitions.
+
+    Partitions are judged apart, so each gets its part of the budget, at least one action a minute.
+    """
+    spec, risk = pipeline.spec, pipeline.spec.risk
+    return Policy(
+        pipeline=pipeline.name,
+        revision=revision,
+        rules=_rules(spec.decisions),
+        is_probability=spec.target.task != "regression",
+        autonomy=risk.autonomy,
+        baseline_acts=risk.baseline_acts,
+        fallback=risk.fallback,
+        actions_per_minute=max(1, risk.budgets.actions_per_minute // partitions),
+        group_share=dict(risk.budgets.elements_per_label),
+        group_window_ms=risk.budgets.window_ms,
+        limits=compile_limits(risk.boundaries),
+    )
+
+
+def _rules(decisions: tuple[Decision, ...]) -> dict[str, Rule]:
+    """One rule an action; of several decisions for one action the gravest counts."""
+    rules: dict[str, Rule] = {}
+    for decision in decisions:
+        rule = _rule(decision)
+        before = rules.get(rule.action, rule)
+        gravest = max(before, rule, key=lambda r: r.impact)
+        cooldown_ms = max(before.cooldown_ms, rule.cooldown_ms)
+        rules[rule.action] = Rule(rule.action, gravest.impact, cooldown_ms, gravest.words)
+    return rules
+
+
+def _rule(decision: Decision) -> Rule:
+    undo = "reversible" if decision.reversible else "irreversible"
+    return Rule(
+        decision.action,
+        impact(decision.severity, reversible=decision.reversible),
+        decision.cooldown_ms,
+        f"{decision.severity} severity, {undo}",
+    )
