@@ -1,0 +1,18 @@
+"""What an operator can set for the deployer, `FLYBALL_DEPLOYER_*`."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from flyball_kit.settings import KitSettings
+
+
+class Settings(KitSettings):
+    """The common settings and the deployer's own."""
+
+    model_config = SettingsConfigDict(env_prefix="FLYBALL_DEPLOYER_")
+
+    sweep_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="How often every model record is checked for a seat that it should have.",
+    )
