@@ -118,18 +118,18 @@ def by_subject(dispatches: Iterable[Dispatch]) -> dict[str, list[Dispatch]]:
 class Dispatcher(Loop):
     """Reads `source` in order and sends what `route` makes of it into the stream `target`.
 
-    `route` is pure; what it cannot know, `complete` reads from the broker. `run`, `stop` and `stats` are those of `Loop`; `stats.rows` counts messages
-    sent, `stats.replayed` those skipped as sent before. The position is kept in the KV bucket
-    `positions` under `<STREAM>.<name>`, saved by compare-and-set after everything up to it was
-    acknowledged; an instance whose successor has saved is fenced. Without a saved position it
-    begins at the first message of the stream.
+    `route` is pure; what it cannot know, `complete` reads from the broker. `run`, `stop` and
+    `stats` are those of `Loop`; `stats.rows` counts messages sent, `stats.replayed` those skipped
+    as sent before. The position is kept in the KV bucket `positions` under `<STREAM>.<name>`, saved
+    by compare-and-set after everything up to it was acknowledged; an instance whose successor has
+    saved is fenced. Without a saved position it begins at the first message of the stream.
 
     What is read again after a restart lies behind the saved position (at most what passed in
     `save_every_s`) and is skipped by key. Only if retention removed the last message of a subject
     in that short time could a row of it go out again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wiring, by name
         self,
         name: str,
         *,

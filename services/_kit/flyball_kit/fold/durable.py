@@ -14,6 +14,7 @@ from flyball_kit.fold.broker import (
     UNAVAILABLE,
     WRONG_SEQUENCE,
     Stop,
+    jetstream,
     last_message,
     patient,
     pause_until_connected,
@@ -42,7 +43,7 @@ class DurableSnapshots:
         self, connection: Client, stream: str, reader: str, *, timeout_s: float, stop: Stop
     ) -> None:
         self._connection, self._timeout_s, self._stop = connection, timeout_s, stop
-        self._js = connection.jetstream()
+        self._js = jetstream(connection)
         self._subject = f"$KV.{POSITIONS.name}.state.{stream}.{reader}"
         self._revision = self._saved = 0
 
