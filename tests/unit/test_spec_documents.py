@@ -5,7 +5,15 @@ from copy import deepcopy
 
 import pytest
 
-from flyball_proto.spec import Catalogue, SpecError, as_document, complete, parse_documents
+from flyball_proto.spec import (
+    Catalogue,
+    Pipeline,
+    Source,
+    SpecError,
+    as_document,
+    complete,
+    parse_documents,
+)
 
 SOURCE = {
     "apiVersion": "flyball/v1",
@@ -268,3 +276,16 @@ def test_a_changed_source_must_still_fit_the_pipelines_that_read_it():
 def test_a_message_never_holds_a_whole_payload():
     refused = refusal(changed(SOURCE, "spec.emit", "x" * 100_000))
     assert len(str(refused)) < 400
+
+
+def fields_of(schema):
+    for name, model in {**schema["$defs"], schema["title"]: schema}.items():
+        for field, described in model.get("properties", {}).items():
+            yield f"{name}.{field}", described
+
+
+@pytest.mark.parametrize("model", [Source, Pipeline])
+def test_every_field_is_described_for_the_reference(model):
+    fields = dict(fields_of(model.model_json_schema(by_alias=True)))
+    assert len(fields) > 20
+    assert [name for name, described in fields.items() if not described.get("description")] == []
