@@ -288,4 +288,6 @@ def fields_of(schema):
 def test_every_field_is_described_for_the_reference(model):
     fields = dict(fields_of(model.model_json_schema(by_alias=True)))
     assert len(fields) > 20
-    assert [name for name, described in fields.items() if not described.get("description")] == []
+    # A field that says the same as the docstring of its model refers to it instead.
+    silent = [n for n, found in fields.items() if not {"description", "$ref"} & found.keys()]
+    assert silent == []
