@@ -127,4 +127,8 @@ def test_rows_older_than_the_look_back_do_not_count() -> None:
     compiled, names = plan(look_back="5s")
     rows = [(0, [100.0, 1, 1]), (10_000, [2.0, 1, 1]), (15_000, [4.0, 1, 1])]
     found = dict(zip(names, feature_rows(compiled, *arrays(rows))[0], strict=True))
-    assert (found["a.mean.5"], found["a.max.5"], found["a.slope.5"]) == (3.0, 4.0, pytest.approx(0.4))
+    assert (found["a.mean.5"], found["a.max.5"], found["a.slope.5"]) == (
+        3.0,
+        4.0,
+        pytest.approx(0.4),
+    )

@@ -14,7 +14,8 @@ from flyball_ingest.contract import Contract, compile_contract
 from flyball_ingest.fold import IngestFold
 from flyball_kit.errors import PermanentError
 from flyball_kit.fold import Input, Output
-from flyball_proto.columns import Features, Quality, SkipReason, decode_features
+from flyball_proto import data_plane_pb2 as pb
+from flyball_proto.columns import Features, Mark, Quality, SkipReason, decode_features
 from flyball_proto.headers import COVERS
 from flyball_proto.spec import parse_documents
 from flyball_proto.streams import BATCH_BYTES
@@ -125,9 +126,7 @@ def times_s(batch: Features) -> list[float]:
 
 
 def test_a_row_carries_who_it_is_and_what_the_model_sees() -> None:
-    batch = run(
-        fold(), [row(7, 0, labels={"site": "s1"}), row(9, 1, load=0.75, power=3.0)]
-    )
+    batch = run(fold(), [row(7, 0, labels={"site": "s1"}), row(9, 1, load=0.75, power=3.0)])
     assert (batch.pipeline, batch.flow.origin) == ("p", "hub.METRICS")
     assert (batch.flow.first, batch.flow.last) == (7, 9)
     assert batch.flow.revisions == {"pipeline": 1, "source": 3}
@@ -228,8 +227,6 @@ def test_a_refused_report_counts_all_of_its_rows(bad: Input, rows: int, code: st
 
 
 def test_protobuf_reports_give_the_same_rows() -> None:
-    from flyball_proto import data_plane_pb2 as pb
-
     def binary(source: Input) -> Input:
         body = json.loads(source.data)
         made = pb.MetricReport(element=body["element"])
@@ -246,7 +243,9 @@ def test_beyond_the_bound_on_elements_a_report_is_refused_until_others_are_forgo
     stage = fold(max_elements=2, memory_bytes=8 * size)
     batch = run(stage, [row(1, 0, "a"), row(2, 0, "b"), row(3, 0, "c"), row(4, 1, "a")])
     assert (3, 1, SkipReason.QUARANTINED, "too-many-elements") in skips(batch)
-    later = run(stage, [row(i, i, "a") for i in range(5, 12)] + [row(12, 12, "c"), row(13, 13, "c")])
+    later = run(
+        stage, [row(i, i, "a") for i in range(5, 12)] + [row(12, 12, "c"), row(13, 13, "c")]
+    )
     assert [r[0] for r in identity(later)][-1] == "c"
 
 
@@ -260,10 +259,10 @@ def test_a_mark_ends_the_batch_and_is_no_row() -> None:
     stage = fold()
     assert [stage.step(m) for m in (row(1, 0), row(2, 1), mark(3, 1))] == [False, False, True]
     output = stage.take()
-    assert output is not None and output.mark == "m1"
+    assert output is not None
+    assert output.mark == "m1"
     batch = decode_features(output.data)
-    assert batch.flow.mark is not None
-    assert (batch.flow.mark.id, batch.flow.mark.time_ms) == ("m1", T0_MS + 1000)
+    assert batch.flow.mark == Mark("m1", T0_MS + 1000)
     assert len(batch.rows) + sum(s[1] for s in skips(batch)) == 2
 
 
@@ -271,20 +270,19 @@ def test_a_tick_travels_even_without_rows() -> None:
     stage = fold()
     stage.tick(123)
     output = stage.take()
-    assert output is not None and output.rows == 0
+    assert output is not None
+    assert output.rows == 0
     assert decode_features(output.data).flow.tick_ms == 123
 
 
 def test_a_batch_is_cut_at_its_byte_cap() -> None:
     samples = [{"time_ms": T0_MS + i, "values": {"load": 0.5, "power": 1}} for i in range(4_000)]
-    stage, taken = fold(), []
-    for i in range(4):
-        if stage.step(message(i + 1, f"e{i}", {"samples": samples})):
-            taken.append(stage.take())
-    assert [o is not None and BATCH_BYTES // 2 < len(o.data) < 2 * BATCH_BYTES for o in taken] == [
-        True
-    ] * len(taken)
-    assert taken
+    stage = fold()
+    reports = [message(i + 1, f"e{i}", {"samples": samples}) for i in range(4)]
+    taken = [stage.take() for each in reports if stage.step(each)]
+    sizes = [len(output.data) for output in taken if output is not None]
+    assert sizes
+    assert all(BATCH_BYTES // 2 < size < 2 * BATCH_BYTES for size in sizes)
 
 
 def test_a_new_revision_is_taken_over_at_the_next_batch() -> None:

@@ -1,0 +1,193 @@
+"""The running parts of one pipeline: a fold and a quarantine for each partition."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from nats.aio.client import Client
+from nats.js.errors import APIError
+
+from flyball_ingest import quarantine
+from flyball_ingest.contract import Contract
+from flyball_ingest.fold import IngestFold
+from flyball_ingest.settings import Settings
+from flyball_kit import clock, connect
+from flyball_kit.connect import Connect
+from flyball_kit.fold import (
+    Dispatcher,
+    DispatchOptions,
+    Endpoint,
+    Fold,
+    FoldOptions,
+    FoldRunner,
+    Input,
+)
+from flyball_kit.fold.broker import UNANSWERED, epoch_of
+from flyball_kit.fold.positions import Registered, forget, register
+from flyball_kit.telemetry import FoldTelemetry, traced
+from flyball_proto import streams, subjects
+from flyball_proto.spec import digest8
+
+log = logging.getLogger(__name__)
+
+SERVICE: Final = "ingest"
+REGISTER_S: Final = 2.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """One partition of one pipeline.
+
+    `folds` are those made so far, the last one running: a revision is offered to it, and a fold
+    made later begins with the newest contract.
+    """
+
+    contract: Contract
+    partition: int
+    settings: Settings
+    folds: list[IngestFold] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """`<pipeline>.<digest8>.<partition>`: another digest is another reader."""
+        digest = digest8(self.contract.feature_digest)
+        return f"{self.contract.pipeline}.{digest}.{self.partition}"
+
+    @property
+    def source(self) -> Endpoint:
+        """What is read. With one partition also what no transform applied to, to be refused."""
+        every = f"metrics.{self.contract.source}"
+        if self.settings.partitions > 1:
+            return Endpoint(streams.METRICS.name, f"{every}.{self.partition}.>")
+        return Endpoint(streams.METRICS.name, f"{every}.>", (every,))
+
+    @property
+    def target(self) -> Endpoint:
+        """Where features go."""
+        return Endpoint(streams.FEATURES.name, self.contract.target_subject(self.partition))
+
+    def revise(self, contract: Contract) -> None:
+        """Go on under another contract of the same features."""
+        self.contract = contract
+        for fold in self.folds[-1:]:
+            fold.revise(contract)
+
+    def make_fold(self) -> Fold:
+        """A fold without state."""
+        fold = IngestFold(
+            self.contract,
+            partition=self.partition,
+            origin=f"{self.settings.domain}.{streams.METRICS.name}",
+            max_elements=self.settings.max_elements,
+            memory_bytes=self.settings.memory_mib * streams.MIB,
+        )
+        self.folds[:] = [fold]
+        return traced(SERVICE, fold, root=True)
+
+
+class Folding:
+    """Runs a stage's fold, with a Redis connection of its own."""
+
+    def __init__(self, stage: Stage, connect_to: Connect) -> None:
+        self.name = f"ingest.{stage.name}"
+        settings = stage.settings
+        retain_bytes = settings.retain_mib * streams.MIB
+        self._redis = connect.redis(settings)
+        self._runner = FoldRunner(
+            self.name,
+            connect=connect_to,
+            source=stage.source,
+            target=stage.target,
+            fold=stage.make_fold,
+            options=FoldOptions(
+                snapshot_every_s=settings.snapshot_every_s,
+                snapshot_prefix=settings.redis_prefix,
+                tick_s=1.0 if settings.ticks else None,
+                retain_bytes=retain_bytes,
+                retain_source_bytes=retain_bytes,
+            ),
+            redis=self._redis,
+            observer=FoldTelemetry(self.name),
+        )
+
+    async def run(self) -> None:
+        """Run until stopped."""
+        try:
+            await self._runner.run()
+        finally:
+            if self._redis is not None:
+                await self._redis.aclose()
+
+    async def stop(self) -> None:
+        """Commit what is under way and end."""
+        await self._runner.stop()
+
+
+class Quarantining:
+    """Dispatches a stage's refused reports, and holds METRICS until they are dispatched."""
+
+    def __init__(self, stage: Stage, connect_to: Connect, client: Callable[[], Client]) -> None:
+        self.name = f"quarantine.{stage.name}"
+        self._client, self._source = client, stage.source
+        self._unfinished = quarantine.Unfinished()
+        subject = subjects.quarantine(
+            stage.contract.source, stage.partition, stage.settings.partitions
+        )
+
+        def route(message: Input) -> quarantine.Dispatches:
+            return quarantine.route(message, subject)
+
+        self._dispatcher = Dispatcher(
+            self.name,
+            connect=connect_to,
+            source=stage.target,
+            target=streams.QUARANTINE.name,
+            route=self._unfinished.routing(route),
+            complete=quarantine.fetch,
+            options=DispatchOptions(retain_source_bytes=stage.settings.retain_mib * streams.MIB),
+            observer=FoldTelemetry(self.name),
+        )
+
+    async def run(self) -> None:
+        """Run until stopped."""
+        keeping = asyncio.create_task(self._keep())
+        try:
+            await self._dispatcher.run()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Finish what is under way and end."""
+        await self._dispatcher.stop()
+
+    async def _keep(self) -> None:
+        told = 0
+        while True:
+            await clock.sleep(REGISTER_S)
+            unneeded = self._unfinished.unneeded(self._dispatcher.stats.position)
+            if unneeded <= told:
+                continue
+            with suppress(APIError, *UNANSWERED):
+                js = self._client().jetstream()
+                epoch = await epoch_of(js, self._source.stream)
+                now = Registered(unneeded, self._source.subject, epoch)
+                await register(js, self._source.stream, self.name, now)
+                told = unneeded
+
+
+async def forget_readers(client: Client, stage: Stage) -> None:
+    """Let nobody wait for a stage that runs no more."""
+    js = client.jetstream()
+    for stream, reader in (
+        (stage.source.stream, f"ingest.{stage.name}"),
+        (stage.source.stream, f"quarantine.{stage.name}"),
+        (stage.target.stream, f"quarantine.{stage.name}"),
+    ):
+        try:
+            await forget(js, stream, reader)
+        except (APIError, *UNANSWERED) as error:
+            log.warning("%s still holds %s: %s; forget it by hand", reader, stream, error)

@@ -1,0 +1,344 @@
+"""Ingest as a process against a real broker: rows exactly once, refused reports untouched."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from flyball_ingest.contract import compile_contract
+from flyball_ingest.fold import IngestFold
+from flyball_kit.fold import Input
+from flyball_kit.kv import Kv
+from flyball_proto import streams, subjects
+from flyball_proto.columns import Features, Mark, SkipReason, decode_features
+from flyball_proto.headers import CONTENT_TYPE, KEY, ORIGINAL_SEQUENCE, ORIGINAL_SUBJECT, REASONS
+from flyball_proto.spec import Pipeline, Source, parse_documents
+from flyball_proto.streams import MAX_PAYLOAD_BYTES, MAX_REPORT_BYTES
+
+pytestmark = pytest.mark.broker
+
+T0_MS = 1_767_225_600_000
+TIMEOUT_S = 30.0
+
+
+def documents(**source: Any) -> tuple[Source, Pipeline]:
+    catalogue = parse_documents(
+        [
+            {
+                "apiVersion": "flyball/v1",
+                "kind": "Source",
+                "metadata": {"name": "ran"},
+                "spec": {
+                    "interval": "1s",
+                    "metrics": [{"name": "load", "range": [0, 1]}, "power"],
+                    "labels": ["site"],
+                    **source,
+                },
+            },
+            {
+                "apiVersion": "flyball/v1",
+                "kind": "Pipeline",
+                "metadata": {"name": "congestion"},
+                "spec": {
+                    "source": "ran",
+                    "warm_up_rows": 2,
+                    "features": [{"metric": "*", "windows": [2, 8]}],
+                    "target": {"task": "binary", "expression": "max(load) > 0.9", "horizon": "30s"},
+                },
+            },
+        ]
+    )
+    return catalogue.sources["ran"], catalogue.pipelines["congestion"]
+
+
+async def apply(client: Client, source: Source, pipeline: Pipeline) -> str:
+    """Save both as the gateway does; returns the subject of the features."""
+    sources = Kv[Source](lambda: client, streams.PIPELINES, Source)
+    pipelines = Kv[Pipeline](lambda: client, streams.PIPELINES, Pipeline)
+    _, revision = await sources.load("source.ran")
+    await sources.save("source.ran", source, revision=revision)
+    _, revision = await pipelines.load("pipeline.congestion")
+    await pipelines.save("pipeline.congestion", pipeline, revision=revision)
+    contract = compile_contract(pipeline, source, pipeline_revision=1, source_revision=1)
+    return contract.target_subject(0)
+
+
+@asynccontextmanager
+async def ingest(nats_url: str, redis_url: str | None, unique: str) -> AsyncIterator[Process]:
+    bare = {k: v for k, v in os.environ.items() if not k.startswith(("FLYBALL_", "OTEL_"))}
+    env = bare | {
+        "FLYBALL_NATS_URL": nats_url,
+        "FLYBALL_REDIS_PREFIX": f"{unique}:",
+        "FLYBALL_INGEST_SNAPSHOT_EVERY_S": "0.05",
+        "FLYBALL_LOG_LEVEL": "ERROR",
+    }
+    if redis_url:
+        env["FLYBALL_REDIS_URL"] = redis_url
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flyball_ingest", stdout=DEVNULL, env=env
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def send(client: Client, element: str, body: dict[str, Any] | bytes, **headers: str) -> int:
+    data = body if isinstance(body, bytes) else json.dumps({"element": element, **body}).encode()
+    js = client.jetstream()
+    return (await js.publish(f"metrics.ran.{element}", data, headers=headers or None)).seq
+
+
+def report(i: int) -> dict[str, Any]:
+    """The i-th report; now and then a double, a late row, a value out of range."""
+    second = i - 3 if i % 11 == 10 else i - 1 if i % 13 == 12 else i
+    load = 5.0 if i % 17 == 16 else (i * 37 % 100) / 100
+    return {"time_ms": T0_MS + 1000 * second, "values": {"load": load, "power": i % 7}}
+
+
+async def features(
+    client: Client, subject: str, enough: Callable[[list[Features]], bool]
+) -> list[Features]:
+    """All batches of a subject, once there are enough of them."""
+    found: list[Features] = []
+    done = asyncio.Event()
+
+    async def on_message(message: Any) -> None:
+        if message.data:
+            found.append(decode_features(message.data))
+        if enough(found):
+            done.set()
+
+    sub = await client.jetstream().subscribe(subject, cb=on_message, ordered_consumer=True)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await done.wait()
+    finally:
+        await sub.unsubscribe()
+    return found
+
+
+def counted(batches: list[Features]) -> int:
+    """Rows that have an outcome."""
+    return sum(len(b.rows) + int(b.flow.skipped.rows.sum()) for b in batches)
+
+
+def has(rows: int, batches: list[Features]) -> bool:
+    """Whether so many rows have an outcome."""
+    return counted(batches) >= rows
+
+
+def outcomes(batches: list[Features]) -> tuple[list[Any], list[Any]]:
+    """Rows to the bit, and what was skipped."""
+    rows = [
+        (b.rows.element[e], int(b.rows.sequence[i]), b.feature[i].tobytes(), int(b.quality[i]))
+        for b in batches
+        for i, e in enumerate(b.rows.element_index)
+    ]
+    skipped = [
+        (int(s), int(n), int(r))
+        for b in batches
+        for s, n, r in zip(
+            b.flow.skipped.sequence, b.flow.skipped.rows, b.flow.skipped.reason, strict=True
+        )
+    ]
+    return rows, sorted(skipped)
+
+
+async def plainly(client: Client, source: Source, pipeline: Pipeline) -> list[Features]:
+    """The same input folded here, in one batch."""
+    contract = compile_contract(pipeline, source, pipeline_revision=1, source_revision=1)
+    stage = IngestFold(
+        contract, partition=0, origin="hub.METRICS", max_elements=1_000, memory_bytes=1 << 30
+    )
+    js = client.jetstream()
+    last = (await js.stream_info(streams.METRICS.name)).state.last_seq
+    now_ns = (T0_MS + 10**9) * 10**6
+    for sequence in range(1, last + 1):
+        found = await js.get_msg(streams.METRICS.name, sequence)
+        stage.step(Input(sequence, now_ns, found.subject or "", found.headers, found.data or b""))
+    output = stage.take()
+    assert output is not None
+    return [decode_features(output.data)]
+
+
+async def quarantined(client: Client, count: int) -> list[Any]:
+    """The first `count` messages of the quarantine."""
+    found: list[Any] = []
+    done = asyncio.Event()
+
+    async def on_message(message: Any) -> None:
+        found.append(message)
+        if len(found) >= count:
+            done.set()
+
+    sub = await client.jetstream().subscribe("quarantine.>", cb=on_message, ordered_consumer=True)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await done.wait()
+    finally:
+        await sub.unsubscribe()
+    return found
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_a_killed_ingest_gives_the_rows_of_an_undisturbed_one(
+    provisioned: Client, nats_url: str, redis_url: str, unique: str, with_redis: bool
+) -> None:
+    source, pipeline = documents()
+    subject = await apply(provisioned, source, pipeline)
+    sent, kills, total = 0, 3, 600
+    redis = redis_url if with_redis else None
+    for part in range(kills + 1):
+        async with ingest(nats_url, redis, unique) as process:
+            for i in range(sent, total * (part + 1) // (kills + 1)):
+                await send(provisioned, f"cell-{i % 7}", report(i // 7))
+            sent = total * (part + 1) // (kills + 1)
+            enough = partial(has, sent - 20 if part < kills else total)
+            found = await features(provisioned, subject, enough)
+            process.send_signal(signal.SIGKILL if part < kills else signal.SIGTERM)
+            await process.wait()
+    assert process.returncode == 0
+    assert counted(found) == total
+    assert outcomes(found) == outcomes(await plainly(provisioned, source, pipeline))
+    refused = await provisioned.jetstream().stream_info(streams.QUARANTINE.name)
+    assert refused.state.messages == sum(
+        r == SkipReason.QUARANTINED for _, _, r in outcomes(found)[1]
+    )
+
+
+BAD: list[tuple[str, dict[str, Any] | bytes, str]] = [
+    ("c1", b"load=0.5", "not-json"),
+    ("c1", b'{"element":"c1","time_ms":1,"values":{"load":NaN}}', "not-json"),
+    ("c1", {"time_ms": 1, "values": {"load": "0.5"}}, "bad-shape"),
+    ("c1", {"time_ms": 1, "values": {"load": 0.5}, "vendor": "x"}, "bad-shape"),
+    ("c1", {"time_ms": 253_402_300_799_000, "values": {"load": 0.5}}, "future-time"),
+    ("c1", {"time_ms": 1, "values": {"load": 7}}, "out-of-range:load"),
+    ("c1", {"time_ms": 1, "values": {"laod": 0.5}}, "unknown-metric:laod"),
+    ("c1", {"time_ms": 1, "values": {}}, "no-values"),
+    ("c1", {"values": {"load": 0.5}}, "no-time"),
+    ("c1", {"time_ms": 1, "values": {f"m{i}": 1 for i in range(2_000)}}, "too-many-fields"),
+    ("c1", b"{" + b" " * MAX_REPORT_BYTES + b"}", "report-too-large"),
+    ("c1", {"element": "c2", "time_ms": 1, "values": {"load": 0.5}}, "element-mismatch"),
+    ("c1", {"element": "c 1", "time_ms": 1, "values": {"load": 0.5}}, "bad-element"),
+    ("c1", {"element": "c*", "time_ms": 1, "values": {"load": 0.5}}, "bad-element"),
+    ("c1", {"time_ms": 1, "values": {"load": 0.5}, "labels": {"vendor": "x"}}, "unknown-label"),
+    ("c.1", {"time_ms": 1, "values": {"load": 0.5}}, "bad-subject"),
+    ("c.1.x", {"time_ms": 1, "values": {"load": 0.5}}, "bad-subject"),
+    ("_x", {"time_ms": 1, "values": {"load": 0.5}}, "bad-element"),
+]
+
+
+async def test_every_bad_report_lies_in_quarantine_untouched_and_disturbs_nothing(
+    provisioned: Client, nats_url: str, redis_url: str, unique: str
+) -> None:
+    source, pipeline = documents()
+    subject = await apply(provisioned, source, pipeline)
+    sent: list[tuple[int, str, bytes, str]] = []
+    async with ingest(nats_url, redis_url, unique):
+        for i, (element, body, code) in enumerate(BAD):
+            await send(provisioned, "good", {"time_ms": T0_MS + i, "values": {"load": 0.5}})
+            sequence = await send(provisioned, element, body)
+            stored = await provisioned.jetstream().get_msg(streams.METRICS.name, sequence)
+            sent.append((sequence, element, stored.data or b"", code))
+        binary = await send(
+            provisioned, "c1", b"\x0a\xff", **{CONTENT_TYPE: "application/x-protobuf"}
+        )
+        found = await quarantined(provisioned, len(BAD) + 1)
+        total = len(BAD) * 2 + 1
+        batches = await features(provisioned, subject, partial(has, total))
+    assert found[-1].headers[REASONS] == "not-protobuf"
+    assert found[-1].headers[CONTENT_TYPE] == "application/x-protobuf"
+    assert found[-1].headers[KEY] == f"{binary} 0"
+    for message, (sequence, element, data, code) in zip(found, sent, strict=False):
+        assert message.headers[REASONS] == code
+        assert message.headers[ORIGINAL_SEQUENCE] == str(sequence)
+        assert message.headers[ORIGINAL_SUBJECT] == f"metrics.ran.{element}"
+        assert message.data == data
+    rows, skipped = outcomes(batches)
+    assert {row[0] for row in rows} == {"good"}
+    assert len(rows) + sum(n for _, n, r in skipped if r != SkipReason.QUARANTINED) == len(BAD)
+
+
+async def test_a_report_larger_than_the_broker_takes_is_refused_by_the_broker(
+    provisioned: Client,
+) -> None:
+    with pytest.raises((MaxPayloadError, NatsError)):
+        await send(provisioned, "c1", b" " * (MAX_PAYLOAD_BYTES + 1))
+
+
+async def test_a_report_that_is_gone_is_still_named(
+    provisioned: Client, nats_url: str, unique: str
+) -> None:
+    source, pipeline = documents()
+    subject = await apply(provisioned, source, pipeline)
+    js = provisioned.jetstream()
+    info = await js.stream_info(streams.QUARANTINE.name)
+    await js.delete_stream(streams.QUARANTINE.name)
+    async with ingest(nats_url, None, unique):
+        sequence = await send(provisioned, "c1", b"bad")
+        await features(provisioned, subject, partial(has, 1))
+        await send(provisioned, "c1", report(1))
+        await js.delete_msg(streams.METRICS.name, sequence)
+        await js.add_stream(info.config)
+        (found,) = await quarantined(provisioned, 1)
+    assert (found.data, found.headers[REASONS]) == (b"", "not-json,payload-purged")
+
+
+async def test_a_changed_pipeline_with_the_same_features_goes_on_and_with_others_starts_anew(
+    provisioned: Client, nats_url: str, unique: str
+) -> None:
+    source, pipeline = documents()
+    subject = await apply(provisioned, source, pipeline)
+    async with ingest(nats_url, None, unique):
+        for i in range(3):
+            await send(provisioned, "c1", report(i))
+        first = await features(provisioned, subject, partial(has, 3))
+        narrow, _ = documents(metrics=[{"name": "load", "range": [0, 0.01]}, "power"])
+        assert await apply(provisioned, narrow, pipeline) == subject
+        before = first[-1].flow.revisions["source"]
+        tick = await features(
+            provisioned, subject, lambda b: b[-1:] and b[-1].flow.revisions["source"] > before
+        )
+        await send(provisioned, "c1", report(4))
+        changed = await features(provisioned, subject, partial(has, 4))
+        assert len(changed) > len(first)
+        assert outcomes(changed)[1][-1][2] == SkipReason.QUARANTINED
+        other, _ = documents(emit="watermark")
+        moved = await apply(provisioned, other, pipeline)
+        assert moved != subject
+        await send(provisioned, "c1", {"time_ms": T0_MS + 10**6, "values": {"load": 0.5}})
+        anew = await features(provisioned, moved, partial(has, 4))
+    assert tick
+    assert anew[0].flow.first == 1
+
+
+async def test_a_mark_goes_through_behind_the_rows_before_it(
+    provisioned: Client, nats_url: str, unique: str
+) -> None:
+    source, pipeline = documents()
+    subject = await apply(provisioned, source, pipeline)
+    js = provisioned.jetstream()
+    async with ingest(nats_url, None, unique):
+        for i in range(4):
+            await send(provisioned, "c1", report(i))
+        body = json.dumps({"id": "m1", "time_ms": T0_MS + 4_000}).encode()
+        await js.publish(subjects.stored_metrics("ran", 0, subjects.MARK), body)
+        await send(provisioned, "c1", report(5))
+        batches = await features(provisioned, subject, partial(has, 5))
+    marked = next(i for i, b in enumerate(batches) if b.flow.mark is not None)
+    assert batches[marked].flow.mark == Mark("m1", T0_MS + 4_000)
+    assert counted(batches[: marked + 1]) == 4
