@@ -7,7 +7,7 @@ times in the messages' metadata, so no client's clock or scheduling is part of t
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from flyball_proto import columns
 from flyball_proto.columns import Column
+from flyball_proto.headers import COVERS
 
 STALL_S = 30.0
 
@@ -102,6 +103,11 @@ def sequence_of(message: Msg) -> int:
     """Stream sequence from the reply subject `$JS.ACK.<...>`, without building metadata."""
     tokens = message.reply.split(".")
     return int(tokens[5 if len(tokens) == 9 else 7])
+
+
+def covered(found: Mapping[str, str]) -> int:
+    """The last METRICS sequence that a message of VERDICTS covers; 0 when it covers none."""
+    return int((found.get(COVERS) or "0").rsplit(" ", 1)[-1])
 
 
 def time_ns_of(message: Msg) -> int:
