@@ -17,11 +17,12 @@ from typing import Any, Final
 from nats.aio.client import Client
 
 from flyball_kit.clock import new_id
-from flyball_kit.errors import PermanentError, TransientError
+from flyball_kit.errors import TransientError
 from flyball_local import specfile
 from flyball_local.audit import Account, Auditor, Beginning
 from flyball_local.control import apply
 from flyball_local.csvrows import CsvRow, read_rows
+from flyball_local.invalid import InvalidInputError
 from flyball_local.marks import Marks, MarkTimeoutError, late_stages, mark_report
 from flyball_local.outbox import Outbox
 from flyball_local.session import Session, open_session, partitions_of
@@ -76,18 +77,49 @@ class Summary:
         }
 
 
+def parse_speed(text: str) -> float | None:
+    """`max` as None, else how many times real time.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise InvalidInputError(f"--speed {text}: valid: max, or a number above 0, e.g. 60")
+    return speed
+
+
+def require_spec(spec: Path | None, csv: Path) -> Path:
+    """The specification's path.
+
+    Raises:
+        InvalidInputError: There is none; says how to make one.
+    """
+    if spec is None:
+        raise InvalidInputError(
+            "found no --spec; a replay needs a specification of the file: write one with "
+            f"`flyball new spec --csv {csv} --target COLUMN > my.yaml`, then add --spec my.yaml"
+        )
+    return spec
+
+
 def choose(catalogue: Catalogue, wanted: str | None) -> tuple[Pipeline, Source]:
     """The pipeline to play and its source.
 
     Raises:
-        PermanentError: The file does not say which, or has none of that name.
+        InvalidInputError: The file does not say which, or has none of that name.
     """
     names = list(catalogue.pipelines)
     if wanted is None and len(names) == 1:
         wanted = names[0]
     if wanted is None or wanted not in catalogue.pipelines:
         found = f"no pipeline {wanted!r}" if wanted else f"{len(names)} pipelines"
-        raise PermanentError(
+        raise InvalidInputError(
             f"the specification: found {found}; valid: one of {', '.join(names) or 'none'}; "
             "name it with --pipeline"
         )

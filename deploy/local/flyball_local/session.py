@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from flyball_local.access import add_element, connect, connect_home
+from flyball_local.access import NotRunningError, add_element, connect, connect_home
 from flyball_local.credentials import Credentials
 from flyball_local.home import Home
 from flyball_local.stack import Options, Stack
@@ -46,6 +46,28 @@ class Session:
             )
             for element in elements
         ]
+
+
+def running(home: Path) -> Session:
+    """What runs on a home.
+
+    Raises:
+        NotRunningError: Nothing does.
+    """
+    found = Home(home).running()
+    if found is None or not found.nats_url:
+        raise NotRunningError(f"no stack runs on {home}; start one with: flyball up --home {home}")
+    return Session(Home(home), found.nats_url, None)
+
+
+@asynccontextmanager
+async def with_role(home: Path, role: str) -> AsyncIterator[Client]:
+    """A connection to what runs on a home, closed at the end."""
+    client = await running(home).connect(role)
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
 
 from flyball_kit.clock import new_id
-from flyball_kit.errors import PermanentError
+from flyball_local.invalid import InvalidInputError
 from flyball_proto.columns import (
     Features,
     Flow,
@@ -50,7 +51,9 @@ class _BrokenError(Exception):
     """The consumer is gone or something between was lost; make a new one."""
 
 
-async def follow(client: Client, stream: str, subject: str, after: int) -> AsyncGenerator[Followed, None]:
+async def follow(
+    client: Client, stream: str, subject: str, after: int
+) -> AsyncGenerator[Followed, None]:
     """Messages on `subject` behind sequence `after`, in order and for ever, over broker restarts."""
     while True:
         inbox = client.new_inbox()
@@ -116,18 +119,36 @@ def _parse(message: Msg, delivery: int) -> Followed:
     return Followed(int(tokens[at]), message.subject, message.headers or {}, message.data)
 
 
+async def tail(
+    client: Client, pattern: str, *, everything: bool = False
+) -> AsyncGenerator[str, None]:
+    """Lines about messages on a subject from now on, or all that are stored; role `operator`.
+
+    Raises:
+        InvalidInputError: No readable stream stores the subject.
+    """
+    stream = stream_of(pattern).name
+    after = 0
+    if not everything:
+        after = (await client.jetstream().stream_info(stream)).state.last_seq
+    async with aclosing(follow(client, stream, pattern, after)) as messages:
+        async for message in messages:
+            if line := describe(message):
+                yield line
+
+
 def stream_of(pattern: str) -> Stream:
     """The stream that stores a subject or pattern.
 
     Raises:
-        PermanentError: None does; names the first tokens that are stored.
+        InvalidInputError: None does; names the first tokens that are stored.
     """
     first = pattern.split(".", 1)[0]
     for stream in STREAMS:
         if first in {subject.split(".", 1)[0] for subject in stream.subjects} and not stream.raw:
             return stream
     valid = sorted({s.split(".", 1)[0] for x in STREAMS if not x.raw for s in x.subjects})
-    raise PermanentError(
+    raise InvalidInputError(
         f"subject {pattern!r}: found no stream that you may read; valid first words: "
         f"{', '.join(valid)}; e.g. flyball tail 'verdicts.>'"
     )
