@@ -13,7 +13,6 @@ from flyball_ingest.contract import compile_plan
 from flyball_ingest.features import NEVER, FeaturePlan, feature_rows
 from flyball_proto.spec import feature_names, parse_documents
 
-INTERVAL_MS = 1_000
 DEPTH = 5
 
 
@@ -23,7 +22,7 @@ def plan(look_back: str = "20s") -> tuple[FeaturePlan, tuple[str, ...]]:
         "kind": "Pipeline",
         "metadata": {"name": "p"},
         "spec": {
-            "source": {"interval": "1s", "metrics": ["a", "b", "c"]},
+            "source": {"interval": "500ms", "metrics": ["a", "b", "c"]},
             "look_back": look_back,
             "features": [
                 {"metrics": ["a", "b"], "windows": [3, DEPTH]},
@@ -45,7 +44,7 @@ def expected(
     length = int(window[0]) if window else (1 if metric == "c" else DEPTH)
     own_ms = rows[-1][0]
     known = [
-        ((t - own_ms) / INTERVAL_MS, v[metrics.index(metric)])
+        ((t - own_ms) / 1_000, v[metrics.index(metric)])
         for t, v in rows[-length:]
         if own_ms - t <= look_back_ms and not math.isnan(v[metrics.index(metric)])
     ]
@@ -87,6 +86,7 @@ def with_times(steps: list[tuple[int, tuple[float, ...]]]) -> list[tuple[int, li
 
 
 @given(windows)
+@settings(deadline=None)
 def test_every_feature_equals_the_plain_computation(
     steps: list[tuple[int, tuple[float, ...]]],
 ) -> None:
@@ -98,7 +98,7 @@ def test_every_feature_equals_the_plain_computation(
 
 
 @given(st.lists(windows, min_size=1, max_size=12), st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_row_does_not_depend_on_the_rows_beside_it(
     many: list[list[tuple[int, tuple[float, ...]]]], data: st.DataObject
 ) -> None:

@@ -83,7 +83,6 @@ def compile_plan(pipeline: Pipeline, source: Source) -> FeaturePlan:
         blocks=tuple(_block(length, features, metrics) for length in lengths),
         width=len(features),
         look_back_ms=look_back_ms(pipeline, source),
-        interval_ms=source.spec.interval_ms,
         warm_up_rows=warm_up_rows(pipeline),
     )
 

@@ -43,7 +43,6 @@ class FeaturePlan:
         blocks: Aggregates by window length; all widths together are `width`.
         width: Features a row.
         look_back_ms: A row of the window older than this, relative to the newest, does not count.
-        interval_ms: Unit of time of `slope`: change per this interval.
         warm_up_rows: Rows that must count until a window gives features; at most `depth` are asked.
     """
 
@@ -51,7 +50,6 @@ class FeaturePlan:
     blocks: tuple[Block, ...]
     width: int
     look_back_ms: int
-    interval_ms: int
     warm_up_rows: int = 1
 
     @property
@@ -71,14 +69,14 @@ def feature_rows(plan: FeaturePlan, values: Floats, times: Integers) -> NDArray[
 
     `values` is (rows, metrics, depth) with NaN for a value that was not measured, `times` (rows,
     depth) with `NEVER` for an empty place; the row itself stands last. `last` is the newest value
-    that was measured, `std` the population's, `slope` the least-squares change per interval (NaN
+    that was measured, `std` the population's, `slope` the least-squares change per second (NaN
     below two values). A row of the result depends on its own window alone, to the bit.
     """
     features = np.full((len(values), plan.width), np.nan, np.float32)
     inside = inside_look_back(plan, times)
-    age = (times - times[:, -1:]) / plan.interval_ms
+    age_s = (times - times[:, -1:]) / 1_000
     for block in plan.blocks:
-        _fill(features, block, values, inside, age)
+        _fill(features, block, values, inside, age_s)
     return features
 
 
