@@ -95,7 +95,7 @@ async def test_a_killed_dispatcher_repeats_nothing(bench: Lab) -> None:
 
 
 async def test_a_stopped_dispatcher_goes_on_where_it_was(bench: Lab) -> None:
-    async with running(dispatcher(bench)):
+    async with running(dispatcher(bench, options=DispatchOptions())):
         await feed(bench, 0, 50)
         await until_sent(bench, 50)
     again = dispatcher(bench)
