@@ -21,7 +21,7 @@ def build(settings: Settings | None = None) -> FastStream:
         tasks,
         connect.connector(settings, SERVICE),
         lambda: connect.client_of(broker),
-        partitions=settings.partitions,
+        settings,
     )
     health.add("pipelines", lambda: None if pipelines.synced else "not read yet")
     tasks.spawn("pipelines", pipelines.follow)

@@ -15,6 +15,7 @@ from flyball_proto.spec import Pipeline
 from flyball_risk.dispatch import route
 from flyball_risk.fold import RiskFold
 from flyball_risk.policy import Policy, policy_of
+from flyball_risk.settings import Settings
 
 PREFIX = "pipeline."
 STATE_VERSION = "1"
@@ -29,9 +30,11 @@ class Pipelines:
     """
 
     def __init__(
-        self, tasks: Tasks, connect: Connect, client: Callable[[], Client], *, partitions: int
+        self, tasks: Tasks, connect: Connect, client: Callable[[], Client], settings: Settings
     ) -> None:
-        self._tasks, self._connect, self._partitions = tasks, connect, partitions
+        self._tasks, self._connect = tasks, connect
+        self._partitions = settings.partitions
+        self._retain_bytes = settings.retain_mib * streams.MIB
         self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
         self._policies: dict[str, Policy] = {}
         self.synced = False
@@ -80,7 +83,7 @@ class Pipelines:
             options=FoldOptions(
                 version=STATE_VERSION,
                 durable_state=True,
-                retain_bytes=int(streams.VERDICTS.max_bytes * streams.RETAIN_RATIO),
+                retain_bytes=self._retain_bytes,
             ),
             observer=FoldTelemetry(f"verdicts.{name}.{partition}"),
         )

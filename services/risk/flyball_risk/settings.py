@@ -1,11 +1,19 @@
-"""What an operator can set for risk. Everything else is in the pipeline's specification."""
+"""What an operator can set for risk, `FLYBALL_RISK_*`. How to judge is in the specification."""
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from flyball_kit.settings import KitSettings
+from flyball_proto import streams
 
 
 class Settings(KitSettings):
-    """`FLYBALL_RISK_*`; common settings are `FLYBALL_*`. Risk has none of its own yet."""
+    """The common settings and risk's own."""
 
     model_config = SettingsConfigDict(env_prefix="FLYBALL_RISK_")
+
+    retain_mib: int = Field(
+        default=int(streams.VERDICTS.max_bytes * streams.RETAIN_RATIO) // streams.MIB,
+        ge=1,
+        description="VERDICTS is purged behind its readers above this size.",
+    )
