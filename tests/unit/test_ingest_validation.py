@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from flyball_ingest.validation import Rules, canonical_labels, element_of, join_codes, read_report
+from flyball_ingest.rows import Row
+from flyball_ingest.validation import (
+    Judged,
+    Rules,
+    canonical_labels,
+    element_of,
+    join_codes,
+    read_report,
+)
 from flyball_proto.columns import Quality
-from flyball_proto.report import ReportError
+from flyball_proto.report import Report, ReportError, Sample
 from flyball_proto.spec import Source
 
 SOURCE = Source.model_validate(
@@ -32,12 +40,16 @@ RULES = Rules(SOURCE, ("load", "temp", "power", "users"), 2)
 ALL = {"load": 0.5, "temp": 20.0, "power": 10.0, "users": 3.0, "supi": 9.9e9}
 
 
+def judge(values: dict[str, float | None], time_ms: int = 0) -> Judged:
+    return RULES.judge(Report("c1", {}, [Sample(time_ms, values)]), 7, 1_000)
+
+
 def report(**fields: Any) -> bytes:
     return json.dumps({"element": "c1", "time_ms": 1, "values": {"users": 1}, **fields}).encode()
 
 
 def test_a_sample_in_range_keeps_the_order_of_columns_and_drops_what_is_private() -> None:
-    assert RULES.judge(ALL) == ((0.5, 20.0, 10.0, 3.0), Quality.OK, ())
+    assert judge(ALL) == ([Row(0, 7, 0, Quality.OK, (0.5, 20.0, 10.0, 3.0))], 0, set())
 
 
 @pytest.mark.parametrize(
@@ -53,9 +65,9 @@ def test_a_sample_in_range_keeps_the_order_of_columns_and_drops_what_is_private(
 def test_what_is_mended_or_missing_leaves_a_mark(
     changed: dict[str, float | None], values: tuple[float, ...], quality: Quality
 ) -> None:
-    judged = RULES.judge({**ALL, **changed})
-    assert judged.values == pytest.approx(values, nan_ok=True)
-    assert (judged.quality, judged.codes) == (quality, ())
+    (row,), refused, codes = judge({**ALL, **changed})
+    assert row.values == pytest.approx(values, nan_ok=True)
+    assert (row.quality, refused, codes) == (quality, 0, set())
 
 
 @pytest.mark.parametrize(
@@ -71,13 +83,26 @@ def test_what_is_mended_or_missing_leaves_a_mark(
 def test_a_sample_is_refused_with_codes_that_name_the_metric(
     found: dict[str, float | None], codes: tuple[str, ...]
 ) -> None:
-    assert RULES.judge(found).codes == codes
+    assert judge(found) == ([], 1, set(codes))
+
+
+def test_a_time_in_the_future_is_refused_beside_other_reasons() -> None:
+    assert judge(ALL, 61_000).refused == 0
+    assert judge(ALL, 61_001).codes == {"future-time"}
+    assert judge({**ALL, "load": 2.0}, 61_001).codes == {"future-time", "out-of-range:load"}
+
+
+def test_good_samples_keep_their_place_in_the_report() -> None:
+    samples = [Sample(i, {**ALL, "load": load}) for i, load in enumerate((0.1, 9.0, None, 0.2))]
+    judged = RULES.judge(Report("c1", {}, samples), 7, 1_000)
+    assert [row.sample for row in judged.rows] == [0, 2, 3]
+    assert (judged.refused, judged.codes) == (1, {"out-of-range:load"})
 
 
 def test_a_metric_that_may_be_absent_counts_as_missing() -> None:
-    judged = RULES.judge({"load": 0.5, "users": 1.0})
-    assert judged.values == pytest.approx((0.5, math.nan, math.nan, 1.0), nan_ok=True)
-    assert judged.quality == Quality.NULL
+    (row,), _, _ = judge({"load": 0.5, "users": 1.0})
+    assert row.values == pytest.approx((0.5, math.nan, math.nan, 1.0), nan_ok=True)
+    assert row.quality == Quality.NULL
 
 
 @pytest.mark.parametrize(

@@ -72,48 +72,52 @@ def feature_rows(plan: FeaturePlan, values: Floats, times: Integers) -> NDArray[
     that was measured, `std` the population's, `slope` the least-squares change per second (NaN
     below two values). A row of the result depends on its own window alone, to the bit.
     """
-    features = np.full((len(values), plan.width), np.nan, np.float32)
-    inside = inside_look_back(plan, times)
-    age_s = (times - times[:, -1:]) / 1_000
+    if len(values) == 1:  # a lone row would be reduced along another axis: other last bits
+        return feature_rows(plan, values.repeat(2, 0), times.repeat(2, 0))[:1]
+    inside = np.ascontiguousarray(inside_look_back(plan, times).T)
+    age_s = np.ascontiguousarray((times - times[:, -1:]).T / 1_000)
+    # Rows innermost: each step of a reduction then adds one place of all windows at once, in the
+    # same order for every row.
+    places_first = np.ascontiguousarray(values.transpose(1, 2, 0))
+    features = np.full((plan.width, len(values)), np.nan, np.float32)
     for block in plan.blocks:
-        _fill(features, block, values, inside, age_s)
-    return features
+        _fill(features, block, places_first, inside, age_s)
+    return np.ascontiguousarray(features.T)
 
 
 def _fill(
-    features: NDArray[np.float32], block: Block, values: Floats, inside: Flags, age: Floats
+    features: NDArray[np.float32], block: Block, values: Floats, inside: Flags, age_s: Floats
 ) -> None:
-    # Reductions run over the last, contiguous axis: numpy then adds in the same order for a window
-    # whether it comes alone or among thousands.
-    window = values[:, :, -block.rows :]
-    if len(block.metrics) != values.shape[1]:
-        window = window[:, block.metrics]
+    window = values[:, -block.rows :]
+    if len(block.metrics) != len(values):
+        window = window[block.metrics]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        aggregates = _aggregates(window, inside[:, -block.rows :], age[:, None, -block.rows :])
+        aggregates = _aggregates(window, inside[-block.rows :], age_s[-block.rows :])
         for name, (metrics, places) in block.outputs.items():
-            column: Floats = getattr(aggregates, name)()
-            features[:, places] = column if len(metrics) == window.shape[1] else column[:, metrics]
+            rows: Floats = getattr(aggregates, name)()
+            features[places] = rows if len(metrics) == len(window) else rows[metrics]
 
 
-def _aggregates(window: Floats, inside: Flags, age: Floats) -> "_Aggregates":
-    total = window.sum(-1)
+def _aggregates(window: Floats, inside: Flags, age_s: Floats) -> "_Aggregates":
+    total = window.sum(1)
     if inside.all() and np.isfinite(total).all():
-        return _Aggregates(window, age, total)
-    known = ~np.isnan(window)
-    known &= inside[:, None]
-    return _Sparse(window, age, known)
+        return _Aggregates(window, age_s, total)
+    return _Sparse(window, age_s, inside & ~np.isnan(window))
 
 
 class _Aggregates:
-    """Aggregates of windows without gaps, (rows, metrics) each; shares what several need."""
+    """Aggregates of windows without gaps, (metrics, rows) each; shares what several need.
 
-    def __init__(self, window: Floats, age: Floats, total: Floats) -> None:
-        self._window, self._age = window, age
-        self._mean = total / window.shape[2]
+    `window` is (metrics, depth, rows), `age_s` (depth, rows), negative.
+    """
+
+    def __init__(self, window: Floats, age_s: Floats, total: Floats) -> None:
+        self._window, self._age_s = window, age_s
+        self._mean = total / window.shape[1]
         self._found_deviation: Floats | None = None
 
     def last(self) -> Floats:
-        found: Floats = self._window[:, :, -1]
+        found: Floats = self._window[:, -1]
         return found
 
     def mean(self) -> Floats:
@@ -122,69 +126,69 @@ class _Aggregates:
 
     def std(self) -> Floats:
         deviation = self._deviation()
-        found: Floats = np.sqrt((deviation * deviation).sum(-1) / self._window.shape[2])
+        found: Floats = np.sqrt((deviation * deviation).sum(1) / self._window.shape[1])
         return found
 
     def min(self) -> Floats:
-        found: Floats = self._window.min(-1)
+        found: Floats = self._window.min(1)
         return found
 
     def max(self) -> Floats:
-        found: Floats = self._window.max(-1)
+        found: Floats = self._window.max(1)
         return found
 
     def slope(self) -> Floats:
-        distance = self._age - self._age.sum(-1, keepdims=True) / self._window.shape[2]
-        found: Floats = (distance * self._deviation()).sum(-1) / (distance * distance).sum(-1)
+        distance = self._age_s - self._age_s.sum(0) / self._window.shape[1]
+        found: Floats = (distance * self._deviation()).sum(1) / (distance * distance).sum(0)
         return found
 
     def _deviation(self) -> Floats:
         if self._found_deviation is None:
-            self._found_deviation = self._window - self._mean[:, :, None]
+            self._found_deviation = self._window - self._mean[:, None]
         return self._found_deviation
 
 
 class _Sparse(_Aggregates):
     """The same where some places of the windows do not count; equal to the bit where all do."""
 
-    def __init__(self, window: Floats, age: Floats, known: Flags) -> None:
-        self._window, self._known, self._age = window, known, age
-        self._count = known.sum(-1)
-        self._mean = np.where(known, window, 0.0).sum(-1) / self._count
+    def __init__(self, window: Floats, age_s: Floats, known: Flags) -> None:
+        self._window, self._known, self._age_s = window, known, age_s
+        self._count = known.sum(1)
+        self._mean = np.where(known, window, 0.0).sum(1) / self._count
         self._found_deviation = None
 
     @override
     def last(self) -> Floats:
-        newest = self._known.shape[2] - 1 - self._known[:, :, ::-1].argmax(-1)
-        found = np.take_along_axis(self._window, newest[:, :, None], -1)[:, :, 0]
+        newest = self._known.shape[1] - 1 - self._known[:, ::-1].argmax(1)
+        found = np.take_along_axis(self._window, newest[:, None], 1)[:, 0]
         return np.where(self._count > 0, found, np.nan)
 
     @override
     def std(self) -> Floats:
         deviation = self._deviation()
-        found: Floats = np.sqrt((deviation * deviation).sum(-1) / self._count)
+        found: Floats = np.sqrt((deviation * deviation).sum(1) / self._count)
         return found
 
     @override
     def min(self) -> Floats:
-        found = np.where(self._known, self._window, np.inf).min(-1)
+        found = np.where(self._known, self._window, np.inf).min(1)
         return np.where(self._count > 0, found, np.nan)
 
     @override
     def max(self) -> Floats:
-        found = np.where(self._known, self._window, -np.inf).max(-1)
+        found = np.where(self._known, self._window, -np.inf).max(1)
         return np.where(self._count > 0, found, np.nan)
 
     @override
     def slope(self) -> Floats:
-        mean_age = np.where(self._known, self._age, 0.0).sum(-1) / self._count
-        distance = np.where(self._known, self._age - mean_age[:, :, None], 0.0)
-        found = (distance * self._deviation()).sum(-1) / (distance * distance).sum(-1)
+        mean_age_s = np.where(self._known, self._age_s, 0.0).sum(1) / self._count
+        distance = np.where(self._known, self._age_s - mean_age_s[:, None], 0.0)
+        found = (distance * self._deviation()).sum(1) / (distance * distance).sum(1)
         return np.where(self._count > 1, found, np.nan)
 
     @override
     def _deviation(self) -> Floats:
         if self._found_deviation is None:
-            change = self._window - self._mean[:, :, None]
+            change = self._window - self._mean[:, None]
             self._found_deviation = np.where(self._known, change, 0.0)
         return self._found_deviation

@@ -154,34 +154,21 @@ class IngestFold(Fold):
             self._make_room(name)
         if len(report.samples) * self._contract.row_bytes > MAX_REPORT_ROWS_BYTES:
             raise ReportError("report-too-wide", f"{len(report.samples)} rows; send fewer a report")
-        accepted = self._judge(message, report)
-        if not accepted:
+        arrival_ms = message.time_ns // 1_000_000
+        judged = self._contract.rules.judge(report, message.sequence, arrival_ms)
+        if judged.refused:
+            reason, codes = SkipReason.QUARANTINED, join_codes(judged.codes)
+            self._batch.skip(message.sequence, reason, judged.refused, codes)
+        if not judged.rows:
             return
         if slot is None:
             slot = self._admit(subject, name)
         self._remember_labels(slot, message.sequence, report)
-        accept = self._let_wait if self._contract.waits else self._accept
-        for row in accepted:
-            accept(slot, row)
-
-    def _judge(self, message: Input, report: Report) -> list[Row]:
-        """The samples that are accepted; the others are counted as quarantined."""
-        judge, sequence = self._contract.rules.judge, message.sequence
-        latest_ms = message.time_ns // 1_000_000 + self._contract.rules.max_future_ms
-        accepted: list[Row] = []
-        refused: set[str] = set()
-        for index, sample in enumerate(report.samples):
-            values, quality, codes = judge(sample.values)
-            if sample.time_ms > latest_ms:
-                codes = (*codes, "future-time")
-            if codes:
-                refused.update(codes)
-                continue
-            accepted.append(Row(sample.time_ms, sequence, index, quality, values))
-        if refused:
-            rows = len(report.samples) - len(accepted)
-            self._batch.skip(sequence, SkipReason.QUARANTINED, rows, join_codes(refused))
-        return accepted
+        if self._contract.waits:
+            for row in judged.rows:
+                self._let_wait(slot, row)
+        else:
+            self._accept(slot, judged.rows)
 
     def _make_room(self, name: str) -> None:
         if self._elements.is_full:
@@ -208,15 +195,23 @@ class IngestFold(Fold):
         if self._since is None:
             self._since = sequence
 
-    def _accept(self, slot: int, row: Row) -> None:
-        """Emit a row that is the newest of its element; else judge it a double or late."""
-        if self._emit(slot, row):
-            return
-        outcome = self._windows.place(slot, row, self._offset, self._contract.lateness_ms)
-        if outcome is Outcome.NEWEST:
-            self._emit(slot, row)
-        else:
-            self._skip(row, outcome)
+    def _accept(self, slot: int, rows: list[Row]) -> None:
+        """Emit rows that are the newest of their element; judge the others doubles or late."""
+        elements, batch, windows = self._elements, self._batch, self._windows
+        entry = batch.entry_of.get(slot)
+        if entry is None:
+            entry = batch.entry(slot, elements.names[slot], elements.labels[slot])
+        while rows:
+            pushed = windows.push(slot, rows, self._offset, entry)
+            batch.bytes += pushed * self._contract.row_bytes
+            if pushed == len(rows):
+                return
+            odd, rows = rows[pushed], rows[pushed + 1 :]
+            outcome = windows.place(slot, odd, self._offset, self._contract.lateness_ms)
+            if outcome is Outcome.NEWEST:
+                rows = [odd, *rows]
+            else:
+                self._skip(odd, outcome)
 
     def _let_wait(self, slot: int, row: Row) -> None:
         """Let a row wait behind its element's watermark, and release what the watermark passed."""
@@ -237,18 +232,7 @@ class IngestFold(Fold):
                 self._release(*surplus)
 
     def _release(self, slot: int, until_ms: int) -> None:
-        for row in self._waiting.release(slot, until_ms):
-            self._accept(slot, row)
-
-    def _emit(self, slot: int, row: Row) -> bool:
-        elements, batch = self._elements, self._batch
-        entry = batch.entry_of.get(slot)
-        if entry is None:
-            entry = batch.entry(slot, elements.names[slot], elements.labels[slot])
-        if not self._windows.push(slot, row, self._offset, entry):
-            return False
-        batch.bytes += self._contract.row_bytes
-        return True
+        self._accept(slot, self._waiting.release(slot, until_ms))
 
     def _skip(self, row: Row, outcome: Outcome) -> None:
         reason = SkipReason.LATE if outcome is Outcome.LATE else SkipReason.DOUBLE
@@ -268,7 +252,7 @@ class IngestFold(Fold):
             for row in self._waiting.release(slot, mark.time_ms)
         ]
         for _, _, _, slot, row in sorted(out):
-            self._accept(slot, row)
+            self._accept(slot, [row])
         self._batch.mark = columns.Mark(mark.id, mark.time_ms)
         return True
 

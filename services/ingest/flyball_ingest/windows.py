@@ -10,7 +10,7 @@ was late or a double because of one that is now forgotten may be in the rebuilt 
 the living one, until `depth` further rows of that element came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from flyball_ingest.features import NEVER, Flags, Floats, Integers
 from flyball_ingest.rows import Row
 
-CHUNK_ROWS: Final = 128
+CHUNK_ROWS: Final = 256
 """Windows gathered at a time, so that what is computed from them stays in the processor's cache."""
 
 MIN_ROOM_ROWS: Final = 32
@@ -91,25 +91,30 @@ class Windows:
         self._newest_offset.append(NEVER)
         return len(self._end) - 1
 
-    def push(self, slot: int, row: Row, offset: int, entry: int) -> bool:
-        """Take a row that is newer than all of its element; False = it is not, see `place`.
+    def push(self, slot: int, rows: Sequence[Row], offset: int, entry: int) -> int:
+        """Take rows as long as each is newer than all of its element.
 
-        `offset` is the input read so far, in bytes; `entry` goes through to `Gathered`.
+        Returns how many were taken; what follows them is for `place`. `offset` is the input read so
+        far, in bytes; `entry` goes through to `Gathered`.
         """
-        time_ms = row.time_ms
-        if time_ms <= self.newest_ms[slot] or self.is_forgotten(self._newest_offset[slot], offset):
-            return False
-        position = self._end[slot]
-        if position == self._length:
-            self._settle()
-            self._move_to_front()
-            position = self._end[slot]
-        self._end[slot] = position + 1
-        self.newest_ms[slot] = time_ms
-        self._newest_offset[slot] = offset
-        self._touched.add(slot)
-        self._pending.append((slot, position, offset, entry, row))
-        return True
+        if self.is_forgotten(self._newest_offset[slot], offset):
+            return 0
+        newest_ms, position, taken = self.newest_ms[slot], self._end[slot], 0
+        for row in rows:
+            if row[0] <= newest_ms:
+                break
+            if position == self._length:
+                self._settle()
+                self._move_to_front()
+                position = self._end[slot]
+            self._pending.append((slot, position, offset, entry, row))
+            newest_ms = row[0]
+            taken += 1
+            self._end[slot] = position = position + 1
+        if taken:
+            self.newest_ms[slot], self._newest_offset[slot] = newest_ms, offset
+            self._touched.add(slot)
+        return taken
 
     def is_forgotten(self, row_offset: int, offset: int) -> bool:
         """Whether a row read at `row_offset` counts no more at `offset`; both in input bytes."""
