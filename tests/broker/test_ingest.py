@@ -19,6 +19,7 @@ from nats.errors import MaxPayloadError
 from flyball_ingest.contract import compile_contract
 from flyball_ingest.fold import IngestFold
 from flyball_kit.fold import Input
+from flyball_kit.fold.positions import Registered, purge_behind, register
 from flyball_kit.kv import Kv
 from flyball_proto import streams, subjects
 from flyball_proto.columns import Features, Mark, SkipReason, decode_features
@@ -342,3 +343,23 @@ async def test_a_mark_goes_through_behind_the_rows_before_it(
     marked = next(i for i, b in enumerate(batches) if b.flow.mark is not None)
     assert batches[marked].flow.mark == Mark("m1", T0_MS + 4_000)
     assert counted(batches[: marked + 1]) == 4
+
+
+async def test_a_source_that_reports_seldom_does_not_hold_back_the_purge_of_another(
+    provisioned: Client,
+) -> None:
+    js = provisioned.jetstream()
+    info = await js.stream_info(streams.METRICS.name)
+    epoch = info.created.isoformat() if info.created else ""
+    await js.publish("metrics.host.me", b"x" * 100)
+    for _ in range(99):
+        await js.publish("metrics.ran.c1", b"x" * 100)
+    for reader, sequence in (("host", 0), ("ran", 90)):
+        seen = Registered(sequence, f"metrics.{reader}.>", epoch)
+        await register(js, streams.METRICS.name, reader, seen)
+    assert await purge_behind(js, streams.METRICS.name, "metrics.host.>", keep_bytes=0) == 0
+    assert await purge_behind(js, streams.METRICS.name, "metrics.ran.>", keep_bytes=0) == 90
+    state = (await js.stream_info(streams.METRICS.name)).state
+    assert (state.first_seq, state.messages) == (1, 12)
+    held = state.bytes
+    assert await purge_behind(js, streams.METRICS.name, "metrics.ran.>", keep_bytes=held // 2) == 0

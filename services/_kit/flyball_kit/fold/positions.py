@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from nats.js import JetStreamContext
@@ -75,6 +76,16 @@ def retention_end(first: int, last: int, held_bytes: int, keep_bytes: int) -> in
     return last + 1 - kept
 
 
+def overlap(left: str, right: str) -> bool:
+    """Whether one subject may match both patterns; `>` here stands for nothing, too."""
+    for a, b in zip_longest(left.split("."), right.split(".")):
+        if ">" in (a, b):
+            return True
+        if a is None or b is None or (a != b and "*" not in (a, b)):
+            return False
+    return True
+
+
 async def register(js: JetStreamContext, stream: str, reader: str, registered: Registered) -> None:
     """Say how far a reader has read. Its only writer is the reader, so the last one counts."""
     await js.publish(subject_of(stream, reader), registered.to_json())
@@ -110,24 +121,26 @@ async def _read(js: JetStreamContext, subject: str) -> Registered | None:
 async def purge_behind(js: JetStreamContext, stream: str, subject: str, *, keep_bytes: int) -> int:
     """Make room in a stream that holds more than `keep_bytes`.
 
-    Removes from `subject` what every registered reader of the stream has read, but not the last
-    message of the subject (it may be a commit record), nor the message at the slowest position (by
-    it a restarted reader recognises the stream).
+    Removes from `subject` what every reader registered for it has read, but not the last message of
+    the subject (it may be a commit record), nor the message at the slowest position (by it a
+    restarted reader recognises the stream). Readers of other subjects are not waited for.
 
     Returns:
         The sequence before which the subject was purged; 0 = nothing was done.
     """
     info = await js.stream_info(stream)
     state = info.state
-    end = retention_end(state.first_seq, state.last_seq, state.bytes, keep_bytes)
-    if end <= state.first_seq:
+    newest = await last_message(js, stream, subject) if state.bytes > keep_bytes else None
+    if newest is None:
         return 0
+    oldest = await js.get_msg(stream, seq=max(1, state.first_seq), subject=subject, next=True)
+    first = oldest.seq or state.first_seq  # of the stream may be another subject's, and far older
+    end = retention_end(first, state.last_seq, state.bytes, keep_bytes)
     epoch = info.created.isoformat() if info.created else ""
-    readers = await registered(js, stream)
-    slowest = min((r.sequence for r in readers.values() if r.epoch == epoch), default=end)
-    newest = await last_message(js, stream, subject)
-    end = min(end, slowest, newest.seq or 0 if newest else 0)
-    if end <= state.first_seq:
+    readers = [r for r in (await registered(js, stream)).values() if r.epoch == epoch]
+    slowest = min((r.sequence for r in readers if overlap(r.subject, subject)), default=end)
+    end = min(end, slowest, newest.seq or 0)
+    if end <= first:
         return 0
     await js.purge_stream(stream, seq=end, subject=subject)
     return end
