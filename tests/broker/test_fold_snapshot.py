@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from tests.chaos.foldlab.lab import FAST, Lab, ends_with, lab, running
-from tests.chaos.foldlab.sums import rolling, source_rows
+from tests.chaos.foldlab.sums import RollingSum, pack, rolling, source_rows, unpack
+from typing_extensions import override
 
-from flyball_kit.fold import OutputLost
-from flyball_kit.fold.positions import forget
+from flyball_kit.fold import FoldRunner, Input, OutputLost
+from flyball_kit.fold.broker import end
+from flyball_kit.fold.positions import forget, purge_behind
 from flyball_local.engines import RedisEngine
 
 pytestmark = pytest.mark.broker
@@ -62,7 +65,7 @@ async def test_a_deleted_snapshot_changes_nothing_but_the_time(bench: Lab, redis
 
 async def test_a_snapshot_of_another_layout_is_not_read(bench: Lab, redis: Redis) -> None:
     await run_over(bench, redis, 0, 100)
-    options = FAST.__class__(**{**FAST.__dict__, "version": "2"})
+    options = replace(FAST, version="2")
     runner = bench.runner(redis=redis, options=options)
     async with running(runner):
         await bench.feed(source_rows(1, start=100))
@@ -115,3 +118,54 @@ async def test_a_snapshot_is_written_while_the_fold_runs(bench: Lab, redis: Redi
     await bench.until(is_written, "a snapshot")
     await runner.stop()
     await task
+
+
+class SumOfAll(RollingSum):
+    """Never forgets: reading a bounded look-back again cannot rebuild it."""
+
+    @override
+    def step(self, message: Input) -> bool:
+        for index, value in unpack(message.data):
+            self.total += value
+            self.out.append(pack([(index, self.total)]))
+        return False
+
+    @override
+    def dump(self) -> bytes:
+        return self.total.to_bytes(8, "little")
+
+    @override
+    def load(self, data: bytes) -> None:
+        self.total = int.from_bytes(data, "little")
+
+
+def durable(bench: Lab) -> FoldRunner:
+    options = replace(FAST, durable_state=True, snapshot_every_s=0.02)
+    return bench.runner(fold=SumOfAll, options=options)
+
+
+async def test_durable_state_survives_kills_though_the_input_behind_it_is_purged(
+    bench: Lab,
+) -> None:
+    for first in range(0, 240, 40):
+        task = asyncio.create_task(durable(bench).run())
+        await bench.feed(source_rows(40, start=first))
+        await bench.until_row(first + 20)
+        await end(task)
+        await purge_behind(bench.js, "IN", "in.0", keep_bytes=0)
+    async with running(durable(bench)):
+        await bench.until_row(239)
+    values = [value for _, value in source_rows(240)]
+    expected = [(index, sum(values[: index + 1])) for index in range(240)]
+    assert (await bench.judge("out.a", expected)).faults == []
+
+
+async def test_lost_durable_state_is_an_error_and_not_a_fresh_start(bench: Lab) -> None:
+    async with running(durable(bench)):
+        await bench.feed(source_rows(10))
+        await bench.until_row(9)
+    await bench.js.purge_stream("KV_positions")
+    async with running(durable(bench)) as (task,):
+        error = await ends_with(task)
+    assert isinstance(error, OutputLost)
+    assert "its state is gone" in str(error)

@@ -46,7 +46,7 @@ async def test_rows_stay_exact_when_acknowledgements_are_lost(tmp_path: Path, si
         ("no-compare-and-set", Plan(seed=3, lost_acks=4, settle_s=10)),
         ("adopt-new-expectation", Plan(seed=4, lost_acks=4, settle_s=10)),
         ("no-state", Plan(seed=5, stage_kills=4, settle_s=10)),
-        ("untagged-snapshot", Plan(seed=6, self_kill=0.02, stage_kills=2, settle_s=10)),
+        ("untagged-snapshot", Plan(seed=6, self_kill=0.2, least_rows=9000, settle_s=10)),
         ("no-delivery-sequence", Plan(seed=7, drop=0.01, settle_s=5)),
     ],
 )

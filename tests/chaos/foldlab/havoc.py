@@ -124,7 +124,7 @@ class Havoc:
                 self.bench, self.proxy = bench, proxy
                 await bench.add_streams()
                 self.specs = {
-                    "a": self.spec("a", "IN", "in.0"),
+                    "a": self.spec("a", "IN", "in.>"),
                     "b": self.spec("b", "OUT", "out.a"),
                 }
                 try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -34,6 +34,7 @@ UNANSWERED: Final = (
 
 API_TIMEOUT_S: Final = 2.0
 """How long the broker may take to answer; a question asked while it restarts is lost."""
+HANG_UP_S: Final = 0.2
 RETRY_S: Final = 0.1
 RESEND_S: Final = 0.05
 RECONNECT_POLL_S: Final = 0.02
@@ -81,7 +82,7 @@ class Stop:
         if self.asked:
             raise Stopped
 
-    async def unless(self, work: Coroutine[Any, Any, T]) -> T:
+    async def unless(self, work: Awaitable[T]) -> T:
         """Await `work`, or cancel it and raise Stopped as soon as that is asked for."""
         working = asyncio.ensure_future(work)
         wish = asyncio.ensure_future(self._wish.wait())
@@ -102,16 +103,24 @@ def jetstream(connection: Client) -> JetStreamContext:
 
 async def connected(connect: Connect, name: str, stop: Stop) -> Client:
     """Open a connection, however long the broker takes to come up."""
-
-    async def dial() -> Client:
-        return await connect(name)
-
     while True:
+        dialling = asyncio.ensure_future(connect(name))
         try:
-            return await stop.unless(dial())
+            return await stop.unless(asyncio.shield(dialling))
+        except (Stopped, asyncio.CancelledError):
+            await _hang_up(dialling)
+            raise
         except (NoServersError, OSError) as error:
             log.warning("%s: no broker yet (%s), trying again", name, error)
         await stop.pause(RETRY_S)
+
+
+async def _hang_up(dialling: asyncio.Future[Client]) -> None:
+    """Close a connection that nobody waits for any more; cut off half-way it would leak."""
+    await asyncio.wait({dialling}, timeout=HANG_UP_S)
+    await end(dialling)
+    if not dialling.cancelled() and dialling.exception() is None:
+        await dialling.result().close()
 
 
 async def patient(call: Callable[[], Awaitable[T]], stop: Stop, what: str) -> T:

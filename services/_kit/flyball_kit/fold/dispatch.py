@@ -20,7 +20,6 @@ from flyball_kit.fold.broker import (
     UNAVAILABLE,
     WRONG_SEQUENCE,
     Connect,
-    check_identity,
     jetstream,
     last_message,
     patient,
@@ -37,11 +36,11 @@ from flyball_kit.fold.contract import (
 )
 from flyball_kit.fold.errors import Fenced
 from flyball_kit.fold.loop import Loop
-from flyball_kit.fold.origin import origin
 from flyball_kit.fold.output import OutputSubject
 from flyball_kit.fold.position import Position
 from flyball_kit.fold.positions import BUCKET_STREAM, Housekeeping, Registered, subject_of
 from flyball_kit.fold.reader import Reader
+from flyball_kit.fold.recovery import check_input, first_position
 from flyball_proto.headers import EXPECT, KEY
 
 Key = tuple[int, int]
@@ -188,22 +187,13 @@ class Dispatcher(Loop):
             return position
 
     async def _load(self) -> Position:
-        js, stream = self._js, self._source.stream
         last = await self._record.last()
         if last is None:
-            before = await patient(
-                lambda: origin(js, self._source, "first"), self._stop, f"stream {stream}"
+            return await first_position(
+                self._js, self._source, epoch=self._epoch, start="first", stop=self._stop
             )
-            return Position(before, before, 0, 0, self._epoch)
-        found = last.position
-        await patient(
-            lambda: check_identity(
-                js, stream, epoch=found.epoch, sequence=found.last, time_ns=found.time_ns
-            ),
-            self._stop,
-            f"stream {stream}",
-        )
-        return found
+        await check_input(self._js, self._source.stream, last.position, self._stop)
+        return last.position
 
     @override
     async def _cycle(self) -> None:

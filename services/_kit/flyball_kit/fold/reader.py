@@ -82,7 +82,8 @@ class Reader:
         self._queue_bytes = 0
         self._some, self._broken = asyncio.Event(), asyncio.Event()
         self._failure: Exception | None = None
-        self._generation = self._delivered = self._pending = 0
+        self._generation = self._delivered = 0
+        self._pending = "0"
         self._heard_s = 0.0
         self._inbox = self._consumer = ""
         self._subscription: Subscription | None = None
@@ -91,7 +92,7 @@ class Reader:
     @property
     def lag_messages(self) -> int:
         """Stored when the newest message was sent to us, but not yet received."""
-        return self._pending
+        return int(self._pending)
 
     @property
     def is_empty(self) -> bool:
@@ -210,11 +211,12 @@ class Reader:
             self._fail(self._lost(f"{headers[EXPECT]} precedes {sequence}"))
             return
         self._delivered, self._seen = delivered, sequence
-        self._time_ns, self._pending = int(tokens[at + 2]), int(tokens[at + 3])
+        self._time_ns, self._pending = int(tokens[at + 2]), tokens[at + 3]
         self._credit.received()
         self._queue_bytes += len(message.data)
+        if not self._queue:
+            self._some.set()
         self._queue.append(Input(sequence, self._time_ns, message.subject, headers, message.data))
-        self._some.set()
         if self._credit.is_low:
             await self.ask()
 

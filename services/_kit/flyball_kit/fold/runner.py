@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from flyball_kit.clock import monotonic_s, wall_ms
-from flyball_kit.fold.broker import Connect, check_identity, jetstream, patient
+from flyball_kit.fold.broker import Connect, jetstream
 from flyball_kit.fold.contract import (
     Endpoint,
     Fold,
@@ -26,11 +26,11 @@ from flyball_kit.fold.contract import (
 from flyball_kit.fold.durable import DurableSnapshots
 from flyball_kit.fold.errors import Fenced, InputLost, OutputLost
 from flyball_kit.fold.loop import Loop
-from flyball_kit.fold.origin import origin
 from flyball_kit.fold.output import OutputSubject
 from flyball_kit.fold.position import Commit, Position, is_bare
-from flyball_kit.fold.positions import Housekeeping, Registered, find
+from flyball_kit.fold.positions import Housekeeping, Registered
 from flyball_kit.fold.reader import Reader
+from flyball_kit.fold.recovery import check_input, check_never_committed, first_position
 from flyball_kit.fold.snapshot import Snapshot, Snapshots
 
 if TYPE_CHECKING:
@@ -143,28 +143,23 @@ class FoldRunner(Loop):
         """The position to go on from: the last commit's, or a first one."""
         js, stream = jetstream(self._input), self._source.stream
         if last is not None:
-            found = last.position
-            await patient(
-                lambda: check_identity(
-                    js, stream, epoch=found.epoch, sequence=found.last, time_ns=found.time_ns
-                ),
-                self._stop,
-                f"stream {stream}",
-            )
-            return found
-        known = await patient(
-            lambda: find(js, stream, self.name), self._stop, "the bucket of positions"
+            await check_input(js, stream, last.position, self._stop)
+            if self._durable is not None and snapshot is None:
+                raise OutputLost(
+                    f"{self.name}: its state is gone from the bucket of positions. Restore that "
+                    "bucket; to start over, delete the output subject"
+                )
+            return last.position
+        start = self._options.start
+        first = await first_position(
+            js, self._source, epoch=self._epoch, start=start, stop=self._stop
         )
-        if snapshot is not None or (known is not None and known.epoch == self._epoch):
-            raise OutputLost(
-                f"{self._target.subject}: no commit, but a snapshot or a registered position of "
-                f"{self.name} exists. Restore {self._target.stream}; to start over, forget the "
-                "registered position and delete the snapshot"
-            )
-        before = await patient(
-            lambda: origin(js, self._source, self._options.start), self._stop, f"stream {stream}"
+        await check_never_committed(
+            js, first, reader=self.name, stream=stream, snapshot=snapshot, stop=self._stop
         )
-        return Position(before, before, 0, 0, self._epoch)
+        if self._durable is not None:  # from now on there always is one
+            await self._durable.save(Snapshot(first.last, self._make_fold().dump()), self._epoch)
+        return first
 
     def _restore(self, snapshot: Snapshot | None) -> int:
         """Load the snapshot if the commit record allows it; returns where to read from."""
@@ -249,7 +244,7 @@ class FoldRunner(Loop):
 
     async def _pass_gate(self, output: Output) -> None:
         if self._gate is not None and self._mark is not None:
-            await self._stop.unless(_as_coroutine(self._gate(replace(output, mark=self._mark))))
+            await self._stop.unless(self._gate(replace(output, mark=self._mark)))
 
     async def _commit(self, output: Output, since: int) -> None:
         """Store `output` and the position reached; see `OutputSubject.commit`."""
@@ -331,7 +326,3 @@ class FoldRunner(Loop):
             position=position,
             retain={where: keep for where, keep in bounds.items() if keep is not None},
         )
-
-
-async def _as_coroutine(work: Awaitable[None]) -> None:
-    await work
