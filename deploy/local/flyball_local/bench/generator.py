@@ -16,6 +16,7 @@ import msgspec
 import nats
 import uvloop
 from nats.aio.client import Client
+from nats.js.api import PubAck  # noqa: TC002 - beside its neighbours
 from nats.js.client import JetStreamContext
 
 from flyball_proto import headers, roles, subjects
@@ -52,7 +53,7 @@ class Sent:
     cpu_s: float = 0.0
     refused: int = 0
 
-    def settle(self, ack: "asyncio.Future[object]") -> None:
+    def settle(self, ack: "asyncio.Future[PubAck]") -> None:
         """Count a publish that the server refused; the account will miss its row."""
         self.refused += ack.cancelled() or ack.exception() is not None
 
