@@ -21,7 +21,8 @@ from flyball_local.exits import EXIT_PROBLEM, exit_code, sentence
 DEFAULT_HOME: Final = Path(".flyball")
 FIRST_METRIC: Final = (
     "flyball apply -f pipelines/ran.yaml{home} && "
-    "flyball publish ran cell-1 RRU.PrbTotDl=96 RRC.ConnMean=310 --rows 8{home}"
+    "flyball publish ran cell-1 RRU.PrbTotDl=96 RRC.ConnMean=310 "
+    "--label zone=residential --rows 8{home}"
 )
 
 app = typer.Typer(
@@ -107,14 +108,11 @@ def apply(file: SpecFile, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = Fal
     from flyball_local import specfile
     from flyball_local.control import apply as send
     from flyball_local.session import with_role
-    from flyball_proto.spec import SpecError
+
+    catalogue = specfile.load(file)
 
     async def run() -> Any:
         async with with_role(home, "operator") as client:
-            try:
-                catalogue = specfile.load(file)
-            except SpecError as error:
-                raise error from None
             return await send(client, catalogue.objects, by=os.environ.get("USER", "operator"))
 
     reply = _run(run())
@@ -165,22 +163,25 @@ def new_spec(
 
 
 @app.command()
-def publish(
+def publish(  # noqa: PLR0913, PLR0917 - one a word of the command line
     source: str,
     element: str,
     values: Annotated[list[str], typer.Argument(help="metric=value ...")],
     time: Annotated[str | None, typer.Option(help="RFC 3339 with a zone; default: now.")] = None,
+    labels: Annotated[list[str] | None, typer.Option("--label", help="name=text")] = None,
     rows: Annotated[int, typer.Option(min=1, max=4096, help="The same, as of that many s.")] = 1,
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Publish one report and show what became of it."""
-    from flyball_local.publish import parse_values
+    from flyball_local.publish import parse_pairs, parse_values
     from flyball_local.publish import publish as send
     from flyball_local.session import running
 
     parsed = parse_values(values)
-    found = _run(send(running(home), source, element, parsed, time=time, rows=rows))
+    known = parse_pairs(labels or [], "name=text, e.g. zone=residential")
+    work = send(running(home), source, element, parsed, labels=known, time=time, rows=rows)
+    found = _run(work)
     if as_json:
         _json({outcome.pipeline: outcome.values for outcome in found})
         return
@@ -330,9 +331,15 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure latency and throughput on an embedded stack of its own."""
-    from flyball_local.bench import run as run_bench
+    from rich.console import Console
 
-    run_bench(quick=quick, as_json=as_json)
+    from flyball_local.bench import run_bench, show
+
+    report = _run(run_bench(quick=quick, say=_say))
+    if as_json:
+        _json(report.as_json())
+    else:
+        show(report, Console())
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:

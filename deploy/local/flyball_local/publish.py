@@ -45,15 +45,27 @@ def parse_values(pairs: list[str]) -> Values:
         InvalidInputError: One has no `=`.
     """
     values: Values = {}
-    for pair in pairs:
-        metric, equals, text = pair.partition("=")
-        if not equals or not metric:
-            raise InvalidInputError(f"{pair!r}: found no metric=value; valid: e.g. RRU.PrbTotDl=71")
+    for metric, text in parse_pairs(pairs, "metric=value, e.g. RRU.PrbTotDl=71").items():
         try:
             values[metric] = float(text) if text else None
         except ValueError:
             values[metric] = text  # goes out as it is, and ends in quarantine with its reason
     return values
+
+
+def parse_pairs(pairs: list[str], valid: str) -> dict[str, str]:
+    """`name=text` words.
+
+    Raises:
+        InvalidInputError: One has no `=`, or no name.
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInputError(f"{pair!r}: found no name and `=`; valid: {valid}")
+        found[name] = text
+    return found
 
 
 async def publish(
@@ -62,6 +74,7 @@ async def publish(
     element: str,
     values: Values,
     *,
+    labels: dict[str, str] | None = None,
     time: str | None = None,
     rows: int = 1,
 ) -> list[Outcome]:
@@ -83,8 +96,11 @@ async def publish(
                 "apply one: flyball apply -f FILE, and see flyball status"
             )
         before = (await adapter.jetstream().stream_info(VERDICTS.name)).state.last_seq
-        report = _report(element, values, time, rows)
-        sequence = await _send(adapter, subjects.metrics(source, element), report)
+        samples = _samples(values, time, rows)
+        body = {"element": element, "labels": labels or {}, "samples": samples}
+        sequence = await _send(
+            adapter, subjects.metrics(source, element), msgspec.json.encode(body)
+        )
         return [
             await _outcome(operator, adapter, pipeline, sequence, before) for pipeline in pipelines
         ]
@@ -140,10 +156,9 @@ def _decided(batch: Verdicts, i: int) -> Outcome:
     return Outcome(batch.pipeline, f"{sentence} ({reason})" if reason else sentence, values)
 
 
-def _report(element: str, values: Values, time: str | None, rows: int) -> bytes:
+def _samples(values: Values, time: str | None, rows: int) -> list[dict[str, object]]:
     end_ms = parse_time_ms(time) if time else wall_ms()
-    samples = [{"time_ms": end_ms - 1000 * (rows - 1 - i), "values": values} for i in range(rows)]
-    return msgspec.json.encode({"element": element, "samples": samples})
+    return [{"time_ms": end_ms - 1000 * (rows - 1 - i), "values": values} for i in range(rows)]
 
 
 async def _send(adapter: Client, subject: str, report: bytes) -> int:

@@ -135,16 +135,22 @@ async def replay(options: ReplayOptions) -> Summary:
         MarkTimeoutError: A stage did not settle; the message names it.
     """
     catalogue = specfile.load(options.spec)
-    pipeline, source = choose(catalogue, options.pipeline)
+    _, source = choose(catalogue, options.pipeline)
     next(read_rows(options.csv, source), None)  # its mistakes should not wait for a stack
-    lockstep = options.speed is None
-    variables = LOCKSTEP if lockstep else None
+    variables = LOCKSTEP if options.speed is None else None
     async with open_session(options.home, options.say, variables) as session:
-        await _apply(session, catalogue)
-        try:
-            return await _play(session, options, pipeline, source)
-        except ExceptionGroup as group:
-            raise await _cause(session, pipeline, source, group.exceptions[0]) from group
+        return await replay_on(session, catalogue, options)
+
+
+async def replay_on(session: Session, catalogue: Catalogue, options: ReplayOptions) -> Summary:
+    """As `replay`, on a stack that runs."""
+    pipeline, source = choose(catalogue, options.pipeline)
+    async with _connected(session, "operator") as operator:
+        await apply(operator, catalogue.objects, by="replay")
+    try:
+        return await _play(session, options, pipeline, source)
+    except ExceptionGroup as group:
+        raise await _cause(session, pipeline, source, group.exceptions[0]) from group
 
 
 async def _play(
@@ -239,11 +245,6 @@ def stretches(rows: Iterator[CsvRow], least: int = STRETCH_ROWS) -> Iterator[lis
         stretch.append(row)
     if stretch:
         yield stretch
-
-
-async def _apply(session: Session, catalogue: Catalogue) -> None:
-    async with _connected(session, "operator") as operator:
-        await apply(operator, catalogue.objects, by="replay")
 
 
 async def _cause(

@@ -155,22 +155,30 @@ def stream_of(pattern: str) -> Stream:
 
 
 def describe(message: Followed) -> str | None:
-    """One line for people; None for what only moves a position."""
+    """One line for people; None for ticks and for what only moves a position."""
     kind = message.subject.split(".", 1)[0]
     if not message.data:
         return None
     if kind == "features":
         features = decode_features(message.data)
-        return f"{message.subject}  {_features(features)}{_flow(features.flow)}"
+        return _line(message, _features(features), features.rows, features.flow)
     if kind == "decisions":
         decisions = decode_decisions(message.data)
         proposed = int((decisions.action_index > 0).sum())
         words = f"{_rows(decisions.rows)}, {proposed} action(s) proposed"
-        return f"{message.subject}  {words}{_flow(decisions.flow)}"
+        return _line(message, words, decisions.rows, decisions.flow)
     if kind == "verdicts":
         verdicts = decode_verdicts(message.data)
-        return f"{message.subject}  {_verdicts(verdicts)}{_flow(verdicts.flow)}"
+        return _line(message, _verdicts(verdicts), verdicts.rows, verdicts.flow)
     return f"{message.subject}  {message.data.decode(errors='replace')}"
+
+
+def _line(message: Followed, words: str, rows: Rows, flow: Flow) -> str | None:
+    """Rows and what travels with them; None for a mere tick."""
+    beside = _flow(flow)
+    if not len(rows) and not beside:
+        return None
+    return f"{message.subject}  {words if len(rows) else 'no rows'}{beside}"
 
 
 def _features(batch: Features) -> str:

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from flyball_local.audit.account import Account
 from flyball_local.audit.ledger import Ledger
-from flyball_local.audit.stored import Stored, read
+from flyball_local.audit.stored import Stored, first_sequence, read
 from flyball_proto import streams, subjects
 from flyball_proto.columns import Verdicts, decode_verdicts
 from flyball_proto.digest import DecisionsDigest
@@ -137,8 +137,8 @@ class Auditor:
         """The first METRICS sequence of which both what came in and what became of it is stored."""
         if self._beginning.metrics:
             return self._beginning.metrics + 1
-        info = await self._client.jetstream().stream_info(streams.METRICS.name)
-        return max(info.state.first_seq, batch.flow.first if self._purged[partition] else 0)
+        oldest = await first_sequence(self._client, streams.METRICS.name)
+        return max(oldest, batch.flow.first if self._purged[partition] else 0)
 
     async def _read_actions(self) -> list[Stored]:
         batch = await read(

@@ -9,6 +9,7 @@ from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
+from nats.js.errors import ServiceUnavailableError
 
 BATCH: Final = 1_000
 BATCH_BYTES: Final = 8 << 20
@@ -40,6 +41,15 @@ async def read(client: Client, stream: str, subject: str, after: int) -> list[St
         try:
             return await _ask(client, stream, subject, after)
         except (TimeoutError, nats.errors.NoRespondersError):
+            await asyncio.sleep(RETRY_S)
+
+
+async def first_sequence(client: Client, stream: str) -> int:
+    """The oldest sequence that a stream still holds; waits while the server is away."""
+    while True:
+        try:
+            return (await client.jetstream().stream_info(stream)).state.first_seq
+        except (TimeoutError, nats.errors.NoRespondersError, ServiceUnavailableError):
             await asyncio.sleep(RETRY_S)
 
 

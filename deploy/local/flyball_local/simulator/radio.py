@@ -97,7 +97,7 @@ def _demand(network: Network, now_ms: int) -> Floats:
     by_zone = {
         "residential": 0.35 + 0.65 * max(evening, 0.5 * noon),
         "business": 0.25 + 0.75 * noon,
-        "hospital": 0.6 + 0.3 * noon,
+        "hospital": 0.8 + 0.25 * noon,
     }
     changed = network.change_ms is not None and now_ms >= network.change_ms
     return np.array(
