@@ -249,6 +249,24 @@ def test_beyond_the_bound_on_elements_a_report_is_refused_until_others_are_forgo
     assert [r[0] for r in identity(later)][-1] == "c"
 
 
+def test_long_windows_leave_room_for_fewer_elements() -> None:
+    made = contract(windows=(4_096,))
+    stage = IngestFold(
+        made, partition=0, origin="o", max_elements=9, memory_bytes=PLENTY, state_bytes=300_000
+    )
+    batch = run(stage, [row(i, i, f"e{i}") for i in range(1, 4)])
+    assert skips(batch)[-1] == (3, 1, SkipReason.QUARANTINED, "too-many-elements")
+
+
+def test_a_long_window_survives_many_moves_to_the_front() -> None:
+    loads = [(i * 7919 % 101) / 101 for i in range(2_000)]
+    batch = run(
+        fold(contract(windows=(300,))), [row(i + 1, i / 100, load=x) for i, x in enumerate(loads)]
+    )
+    means = [sum(loads[max(0, i - 299) : i + 1]) / min(i + 1, 300) for i in range(1, 2_000)]
+    assert batch.feature[:, 1].tolist() == pytest.approx(means)
+
+
 def test_labels_are_remembered_and_a_change_takes_effect_with_its_row() -> None:
     first = [row(1, 0, labels={"site": "old"}), row(2, 1), row(3, 2, labels={"site": "new"})]
     batch = run(fold(), [*first, row(4, 3)])
@@ -504,3 +522,11 @@ def test_many_elements_grow_the_state_and_keep_their_windows() -> None:
     assert len(first.rows) == 0
     second = run(stage, [row(1_001 + i, 1, f"e{i}", load=i / 500) for i in range(500)])
     assert second.feature[:, 1].tolist() == pytest.approx([i / 500 for i in range(500)])
+
+
+@pytest.mark.parametrize("subject", ["metrics.other.0.e1", "labels.p.0.e1", "metrics.pp.0.e1"])
+def test_what_belongs_to_another_source_is_passed_over(subject: str) -> None:
+    made = fold()
+    assert not made.step(row(1, 0)._replace(subject=subject))
+    assert made.take() is None
+    assert made.since() is None

@@ -15,7 +15,7 @@ from flyball_ingest.elements import Elements
 from flyball_ingest.rows import Row, Values
 from flyball_ingest.validation import canonical_labels, element_of, join_codes, read_report
 from flyball_ingest.waiting import WaitingRoom
-from flyball_ingest.windows import Outcome, Windows
+from flyball_ingest.windows import Outcome, Windows, element_bytes
 from flyball_kit.errors import PermanentError
 from flyball_kit.fold import Fold, Input, Output
 from flyball_proto import columns
@@ -47,7 +47,7 @@ _decode_mark: Final = msgspec.json.Decoder(_MarkReport).decode
 
 
 class IngestFold(Fold):
-    """Folds METRICS messages of one partition; state is bounded by `max_elements`."""
+    """Folds METRICS messages of one partition; bounded by `max_elements` and `state_bytes`."""
 
     def __init__(
         self,
@@ -57,13 +57,16 @@ class IngestFold(Fold):
         origin: str,
         max_elements: int,
         memory_bytes: int,
+        state_bytes: int = 1 << 29,
     ) -> None:
         self._contract, self._next = contract, contract
         self._partition, self._origin, self._memory = partition, origin, memory_bytes
+        self._own_subjects = f"metrics.{contract.source}."
         self._mark_subject = stored_metrics(contract.source, partition, MARK)
         plan = contract.plan
         self._windows = Windows(len(plan.metrics), plan.depth, memory_bytes)
-        self._elements = Elements(max_elements)
+        room = state_bytes // element_bytes(len(plan.metrics), plan.depth)
+        self._elements = Elements(max(1, min(max_elements, room)))
         self._waiting = WaitingRoom(WAITING_BYTES // contract.row_bytes)
         self._offset = 0  # bytes of input folded
         self._swept_at, self._messages = 0, 0
@@ -81,6 +84,8 @@ class IngestFold(Fold):
 
     @override
     def step(self, message: Input) -> bool:
+        if not f"{message.subject}.".startswith(self._own_subjects):
+            return False
         batch = self._batch
         if not batch.first:
             batch.first = message.sequence

@@ -18,6 +18,11 @@ class Settings(KitSettings):
         le=1_000_000,
         description="Elements remembered a partition; reports of further ones are quarantined.",
     )
+    state_mib: int = Field(
+        default=512,
+        ge=1,
+        description="Windows of one fold; with long windows or many metrics fewer elements fit.",
+    )
     memory_mib: int = Field(
         default=96,
         ge=1,

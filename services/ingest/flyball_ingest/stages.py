@@ -58,11 +58,15 @@ class Stage:
 
     @property
     def source(self) -> Endpoint:
-        """What is read. With one partition also what no transform applied to, to be refused."""
-        every = f"metrics.{self.contract.source}"
+        """What is read. With one partition everything, also what no transform applied to.
+
+        A filter that is narrower than the stream costs the server 20 microseconds a message among a
+        thousand subjects, reading without one 2; the fold passes over other sources' messages.
+        """
         if self.settings.partitions > 1:
-            return Endpoint(streams.METRICS.name, f"{every}.{self.partition}.>")
-        return Endpoint(streams.METRICS.name, f"{every}.>", (every,))
+            own = f"metrics.{self.contract.source}.{self.partition}.>"
+            return Endpoint(streams.METRICS.name, own)
+        return Endpoint(streams.METRICS.name, ">")
 
     @property
     def target(self) -> Endpoint:
@@ -83,6 +87,7 @@ class Stage:
             origin=f"{self.settings.domain}.{streams.METRICS.name}",
             max_elements=self.settings.max_elements,
             memory_bytes=self.settings.memory_mib * streams.MIB,
+            state_bytes=self.settings.state_mib * streams.MIB,
         )
         self.folds[:] = [fold]
         return traced(SERVICE, fold, root=True)

@@ -26,7 +26,9 @@ CHUNK_ROWS: Final = 256
 """Windows gathered at a time, so that what is computed from them stays in the processor's cache."""
 
 MIN_ROOM_ROWS: Final = 32
-"""Rows that fit behind a window before the element's rows are moved to the front."""
+MAX_ROOM_ROWS: Final = 256
+"""As many rows as a window has, within these bounds, fit behind it before the element's rows are
+moved to the front."""
 
 Pending = tuple[int, int, int, int, Row]
 """slot, position, offset, entry, row."""
@@ -58,15 +60,20 @@ class Gathered:
     repaired: Flags  # (n,): an earlier row arrived after later ones
 
 
+def element_bytes(metrics: int, depth: int) -> int:
+    """What the windows of one element take."""
+    return (metrics + 3) * 8 * _length(depth)
+
+
 class Windows:
-    """Rows of all elements by slot; (metrics + 3) * 8 * (depth + room) bytes an element."""
+    """Rows of all elements by slot; `element_bytes` each."""
 
     def __init__(self, metrics: int, depth: int, memory_bytes: int) -> None:
         self.newest_ms: list[int] = []
         self._newest_offset: list[int] = []
         self._end: list[int] = []
         self._metrics, self._depth, self._memory = metrics, depth, memory_bytes
-        self._length = depth + max(depth, MIN_ROOM_ROWS)
+        self._length = _length(depth)
         self._pending: list[Pending] = []
         self._settled: list[Gathered] = []
         self._touched: set[int] = set()  # slots with pending rows
@@ -320,6 +327,10 @@ class Windows:
         held[:, place] = values
         self._low_offset = min(self._low_offset, offset)
         self._disordered.add(slot)
+
+
+def _length(depth: int) -> int:
+    return depth + min(max(depth, MIN_ROOM_ROWS), MAX_ROOM_ROWS)
 
 
 def _equal(left: Floats, right: Floats) -> bool:
