@@ -146,6 +146,7 @@ class Dispatcher(Loop):
         self._stored: OrderedDict[str, Stored] = OrderedDict()
         self._slots = asyncio.Semaphore(options.concurrency)
         self._done = self._gathered = self._time_ns = 0
+        self._saved = (0, 0)
         self._saved_s = 0.0
 
     @property
@@ -207,10 +208,10 @@ class Dispatcher(Loop):
         if self.reader.is_empty and surely > self._done:
             self._done = self._gathered = surely
             self._time_ns = 0
-        if self._done > self._stats.position:
-            now_s = monotonic_s()
-            if now_s >= self._saved_s + self._options.save_every_s:
-                await self._save(min(self._done, surely))
+        # Also when only `surely` moved: the writer before us waits for it to make room.
+        moved = (self._done, min(self._done, surely)) != self._saved
+        if moved and monotonic_s() >= self._saved_s + self._options.save_every_s:
+            await self._save(min(self._done, surely))
 
     def _gather(self) -> list[Dispatch]:
         dispatches: list[Dispatch] = []
@@ -293,6 +294,7 @@ class Dispatcher(Loop):
         registered = Registered(unneeded, self._source.subject, self._epoch)
         position = Position(self._done + 1, self._done, 0, self._time_ns, self._epoch)
         await self._record.commit(Output(registered.to_json()), position, None)
+        self._saved = (self._done, unneeded)
         self._stats.position = self._done
         self._saved_s = monotonic_s()
 
