@@ -24,7 +24,13 @@ T0_MS = 1_767_225_600_000
 PLENTY = 1 << 30
 
 
-def contract(*, revision: int = 1, windows: Sequence[int] = (2, 4), **source: Any) -> Contract:
+def contract(
+    *,
+    revision: int = 1,
+    windows: Sequence[int] = (2, 4),
+    look_back: str = "20s",
+    **source: Any,
+) -> Contract:
     document: dict[str, Any] = {
         "apiVersion": "flyball/v1",
         "kind": "Pipeline",
@@ -37,7 +43,7 @@ def contract(*, revision: int = 1, windows: Sequence[int] = (2, 4), **source: An
                 "labels": ["site"],
                 **source,
             },
-            "look_back": "20s",
+            "look_back": look_back,
             "warm_up_rows": 2,
             "features": [{"metric": "load", "windows": list(windows)}],
             "target": {"task": "regression", "expression": "last(power)", "horizon": "5s"},
@@ -250,7 +256,7 @@ def test_beyond_the_bound_on_elements_a_report_is_refused_until_others_are_forgo
 
 
 def test_long_windows_leave_room_for_fewer_elements() -> None:
-    made = contract(windows=(4_096,))
+    made = contract(windows=(4_096,), look_back="3h")
     stage = IngestFold(
         made, partition=0, origin="o", max_elements=9, memory_bytes=PLENTY, state_bytes=300_000
     )
@@ -261,7 +267,8 @@ def test_long_windows_leave_room_for_fewer_elements() -> None:
 def test_a_long_window_survives_many_moves_to_the_front() -> None:
     loads = [(i * 7919 % 101) / 101 for i in range(2_000)]
     batch = run(
-        fold(contract(windows=(300,))), [row(i + 1, i / 100, load=x) for i, x in enumerate(loads)]
+        fold(contract(windows=(300,), look_back="1h")),
+        [row(i + 1, i / 100, load=x) for i, x in enumerate(loads)],
     )
     means = [sum(loads[max(0, i - 299) : i + 1]) / min(i + 1, 300) for i in range(1, 2_000)]
     assert batch.feature[:, 1].tolist() == pytest.approx(means)

@@ -12,7 +12,7 @@ from typing_extensions import override
 from flyball_ingest.batch import Batch, compute, encode
 from flyball_ingest.contract import Contract
 from flyball_ingest.elements import Elements
-from flyball_ingest.rows import Row, Values
+from flyball_ingest.rows import Row
 from flyball_ingest.validation import canonical_labels, element_of, join_codes, read_report
 from flyball_ingest.waiting import WaitingRoom
 from flyball_ingest.windows import Outcome, Windows, element_bytes
@@ -225,7 +225,7 @@ class IngestFold(Fold):
         newest_ms = max(waiting.newest_ms(slot), released_ms)
         twin = waiting.find(slot, row.time_ms)
         if twin is not None:
-            self._skip(row, _double(twin.values, row.values))
+            self._skip(row, windows.compare(twin.values, row.values))
         elif row.time_ms <= released_ms:
             self._skip(row, windows.place(slot, row, self._offset, lateness_ms=-1))
         elif row.time_ms < newest_ms - self._contract.lateness_ms:
@@ -276,8 +276,3 @@ class IngestFold(Fold):
         )
         self._since = min((sequence for sequence in found if sequence is not None), default=None)
         self._swept_at = self._messages
-
-
-def _double(first: Values, second: Values) -> Outcome:
-    same = all(a == b or (a != a and b != b) for a, b in zip(first, second, strict=True))  # noqa: PLR0124 - NaN
-    return Outcome.DOUBLE if same else Outcome.CONTRADICTION

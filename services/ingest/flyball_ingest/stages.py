@@ -12,7 +12,7 @@ from nats.js.errors import APIError
 
 from flyball_ingest import quarantine
 from flyball_ingest.contract import Contract
-from flyball_ingest.fold import IngestFold
+from flyball_ingest.fold import LAYOUT, IngestFold
 from flyball_ingest.settings import Settings
 from flyball_kit import clock, connect
 from flyball_kit.connect import Connect
@@ -108,6 +108,7 @@ class Folding:
             target=stage.target,
             fold=stage.make_fold,
             options=FoldOptions(
+                version=str(LAYOUT),
                 snapshot_every_s=settings.snapshot_every_s,
                 snapshot_prefix=settings.redis_prefix,
                 tick_s=1.0 if settings.ticks else None,

@@ -23,7 +23,6 @@ MAX_CODES: Final = 8
 """Reason codes kept of one report; further ones are not named."""
 
 NAN: Final = math.nan
-_NOTHING: Final[tuple[float | None, ...]] = ()
 _row: Final[Any] = tuple.__new__
 """Makes a `Row` in half the time of its constructor; one is made for every sample."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.:\-]")
@@ -62,23 +61,14 @@ class Rules:
         """Judge each sample of the report that METRICS stored as `sequence` at `arrival_ms`."""
         rows: list[Row] = []
         codes: set[str] = set()
-        latest_ms, width, count = arrival_ms + self.max_future_ms, self._width, len(self._metrics)
-        pick, bounds = self._pick, self._bounds
+        latest_ms, count = arrival_ms + self.max_future_ms, len(self._metrics)
         for index, sample in enumerate(report.samples):
             found, time_ms = sample.values, sample.time_ms
             if len(found) == count and time_ms <= latest_ms:
-                try:
-                    picked = pick(found)
-                except KeyError:
-                    picked = _NOTHING
-                # No `strict`: it costs more than the comparisons. Lengths agree, or it is nothing.
-                for value, (low, high) in zip(picked, bounds):  # noqa: B905
-                    if value is None or not low <= value <= high:
-                        break
-                else:
-                    if picked:
-                        rows.append(_row(Row, (time_ms, sequence, index, 0, picked[:width])))
-                        continue
+                known = self._judge_quickly(found)
+                if known is not None:
+                    rows.append(_row(Row, (time_ms, sequence, index, *known)))
+                    continue
             values, quality, refused = self._judge_slowly(found)
             if time_ms > latest_ms:
                 refused.add("future-time")
@@ -87,6 +77,25 @@ class Rules:
             else:
                 rows.append(Row(time_ms, sequence, index, quality, values))
         return Judged(rows, len(report.samples) - len(rows), codes)
+
+    def _judge_quickly(self, found: Mapping[str, float | None]) -> tuple[int, Values] | None:
+        """Quality and values of a sample that needs no mending; None = look closer."""
+        try:
+            picked = self._pick(found)
+        except KeyError:
+            return None
+        # No `strict`: it costs more than the comparisons.
+        for value, (low, high) in zip(picked, self._bounds):  # noqa: B905
+            if value is None or not low <= value <= high:
+                break
+        else:
+            return 0, picked[: self._width]  # type: ignore[return-value] # none is None
+        for value, (low, high) in zip(picked, self._bounds, strict=True):
+            if value is not None and not low <= value <= high:
+                return None
+        missing = None in picked[: self._features]
+        values = tuple(NAN if value is None else value for value in picked[: self._width])
+        return Quality.NULL if missing else 0, values
 
     def _judge_slowly(self, found: Mapping[str, float | None]) -> tuple[Values, int, set[str]]:
         """Values in column order (NaN = missing), their quality, and why they are refused."""

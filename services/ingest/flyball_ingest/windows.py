@@ -13,6 +13,7 @@ the living one, until `depth` further rows of that element came.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isnan
 from typing import Any, Final
 
 import numpy as np
@@ -76,7 +77,7 @@ class Windows:
         self._length = _length(depth)
         self._pending: list[Pending] = []
         self._settled: list[Gathered] = []
-        self._touched: set[int] = set()  # slots with pending rows
+        self._touched: dict[int, Row] = {}  # slots with pending rows, and the newest of them
         self._disordered: set[int] = set()
         self._low_offset = 1 << 62  # of any row; never above the true one
         self._capacity = 0
@@ -120,7 +121,7 @@ class Windows:
             self._end[slot] = position = position + 1
         if taken:
             self.newest_ms[slot], self._newest_offset[slot] = newest_ms, offset
-            self._touched.add(slot)
+            self._touched[slot] = rows[taken - 1]
         return taken
 
     def is_forgotten(self, row_offset: int, offset: int) -> bool:
@@ -129,20 +130,28 @@ class Windows:
 
     def place(self, slot: int, row: Row, offset: int, lateness_ms: int) -> Outcome:
         """Judge a row that `push` refused; a late one within `lateness_ms` goes into the window."""
-        if slot in self._touched:
+        time_ms, twin = row.time_ms, self._touched.get(slot)
+        if twin is not None:
+            remembered = not self.is_forgotten(self._newest_offset[slot], offset)
+            if twin.time_ms == time_ms and remembered:  # the usual double, right behind its first
+                return self.compare(twin.values, row.values)
             self._settle()
-        time_ms = row.time_ms
         times, kept = self._alive(slot, offset)
         if not kept.size or time_ms > times[-1]:
             self._rewrite(slot, kept)
             return Outcome.NEWEST
-        values = np.array(row.values[: self._metrics], np.float64)
         if time_ms in times:
             same = self._values[slot, :, kept[np.searchsorted(times, time_ms)]]
-            return Outcome.DOUBLE if _equal(same, values) else Outcome.CONTRADICTION
+            return self.compare(same.tolist(), row.values)
         if time_ms >= times[-1] - lateness_ms and (kept.size < self._depth or time_ms > times[0]):
-            self._insert(slot, kept, row, offset, values)
+            self._insert(slot, kept, row, offset)
         return Outcome.LATE
+
+    def compare(self, first: Sequence[float], second: Sequence[float]) -> Outcome:
+        """What a row is whose element has one of the same time: metrics of windows decide."""
+        pairs = zip(first[: self._metrics], second[: self._metrics], strict=True)
+        same = all(a == b or (isnan(a) and isnan(b)) for a, b in pairs)
+        return Outcome.DOUBLE if same else Outcome.CONTRADICTION
 
     def newest_at(self, slot: int, offset: int) -> int:
         """Newest time that an element's rows were pushed with; NEVER = none is remembered."""
@@ -301,14 +310,7 @@ class Windows:
         self.newest_ms[slot] = int(newest)
         self._newest_offset[slot] = NEVER if newest == NEVER else int(self._offsets[slot, end - 1])
 
-    def _insert(
-        self,
-        slot: int,
-        kept: Integers,
-        row: Row,
-        offset: int,
-        values: Floats,
-    ) -> None:
+    def _insert(self, slot: int, kept: Integers, row: Row, offset: int) -> None:
         """Put a row between those kept; the oldest goes when there is no room."""
         kept = kept[-(self._depth - 1) :] if kept.size == self._depth else kept
         self._rewrite(slot, kept)
@@ -324,14 +326,10 @@ class Windows:
             array[slot, place] = value
         held = self._values[slot]
         held[:, region.start : place] = held[:, region.start + 1 : place + 1].copy()
-        held[:, place] = values
+        held[:, place] = row.values[: self._metrics]
         self._low_offset = min(self._low_offset, offset)
         self._disordered.add(slot)
 
 
 def _length(depth: int) -> int:
     return depth + min(max(depth, MIN_ROOM_ROWS), MAX_ROOM_ROWS)
-
-
-def _equal(left: Floats, right: Floats) -> bool:
-    return bool(((left == right) | (np.isnan(left) & np.isnan(right))).all())
