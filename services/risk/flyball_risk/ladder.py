@@ -7,9 +7,11 @@
 Whatever comes after can only tighten it: limits of the domain expert, an advisory pipeline, budgets.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -23,6 +25,8 @@ from flyball_risk.state import Crowd, Key, Recent, labels_of
 
 CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
 """Least risk of low, medium, high, critical."""
+
+CATEGORIES: Final = tuple(Category)
 
 RUNG: Final[Mapping[Category, Verdict]] = {
     Category.NEGLIGIBLE: Verdict.CLEAR,
@@ -95,7 +99,7 @@ def error_probability(score: Column, quality: Column, *, is_probability: bool) -
 
 def category_of(risk: float) -> Category:
     """The category of a risk, which is rounded to 1e-6 before it is compared."""
-    return Category(bisect_right(CUT_OFFS, round(risk, 6)))
+    return CATEGORIES[bisect_right(CUT_OFFS, round(risk, 6))]
 
 
 def judge(proposal: Proposal, policy: Policy, recent: Recent) -> Ruling:
@@ -118,14 +122,13 @@ def _by_risk(proposal: Proposal, rule: Rule, crowds: Sequence[Crowd]) -> Ruling:
     category = category_of(risk)
     verdict, name = RUNG[category], category.name.lower()
     about = f"{rule.words}{_flaws(proposal.quality)}"
-    figures = f"{proposal.action} at {proposal.score:.2f} is {name} risk {risk:.2f} ({about})"
-    if not np.isfinite(proposal.score):
+    if not math.isfinite(proposal.score):
         reason = f"{proposal.action}: denied, the score is not a number"
         return Ruling(Verdict.DENY, Category.CRITICAL, risk, proposal.action, reason)
-    if verdict is Verdict.HOLD:
-        reason = f"{figures}: waits for a person"
-    elif verdict is Verdict.DENY:
-        reason = f"{figures}: denied"
+    if verdict in (Verdict.HOLD, Verdict.DENY):
+        what = "waits for a person" if verdict is Verdict.HOLD else "denied"
+        at = f"{proposal.action} at {proposal.score:.2f} is {name} risk {risk:.2f}"
+        reason = f"{at} ({about}): {what}"
     else:  # no figures, so that a batch has few distinct reasons
         told = ", an operator is told" if verdict is Verdict.NOTIFY else ""
         reason = f"{proposal.action}: {name} risk ({about}){told}"
@@ -225,5 +228,6 @@ def _exhausted(
     return None
 
 
+@cache
 def _flaws(quality: int) -> str:
     return "".join(f", {words}" for flag, words in FLAWS.items() if quality & flag)
