@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import nats
 import pytest
+from hypothesis import HealthCheck, settings
 from minio import Minio
 from nats.aio.client import Client
 from pydantic import SecretStr
@@ -28,6 +29,12 @@ from flyball_local.provision import provision_streams
 from flyball_proto.streams import MAX_PAYLOAD_BYTES
 
 BUCKET = "flyball"
+
+# The same examples everywhere and no clocks: a property that fails, fails for everybody.
+settings.register_profile(
+    "flyball", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("flyball")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
