@@ -21,6 +21,7 @@ from flyball_ingest.fold import IngestFold
 from flyball_kit.fold import Input
 from flyball_kit.fold.positions import Registered, purge_behind, register
 from flyball_kit.kv import Kv
+from flyball_local.provision import provision_streams
 from flyball_proto import streams, subjects
 from flyball_proto.columns import Features, Mark, SkipReason, decode_features
 from flyball_proto.headers import CONTENT_TYPE, KEY, ORIGINAL_SEQUENCE, ORIGINAL_SUBJECT, REASONS
@@ -76,13 +77,16 @@ async def apply(client: Client, source: Source, pipeline: Pipeline) -> str:
 
 
 @asynccontextmanager
-async def ingest(nats_url: str, redis_url: str | None, unique: str) -> AsyncIterator[Process]:
+async def ingest(
+    nats_url: str, redis_url: str | None, unique: str, **variables: str
+) -> AsyncIterator[Process]:
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("FLYBALL_", "OTEL_"))}
     env = bare | {
         "FLYBALL_NATS_URL": nats_url,
         "FLYBALL_REDIS_PREFIX": f"{unique}:",
         "FLYBALL_INGEST_SNAPSHOT_EVERY_S": "0.05",
         "FLYBALL_LOG_LEVEL": "ERROR",
+        **variables,
     }
     if redis_url:
         env["FLYBALL_REDIS_URL"] = redis_url
@@ -343,6 +347,29 @@ async def test_a_mark_goes_through_behind_the_rows_before_it(
     marked = next(i for i, b in enumerate(batches) if b.flow.mark is not None)
     assert batches[marked].flow.mark == Mark("m1", T0_MS + 4_000)
     assert counted(batches[: marked + 1]) == 4
+
+
+async def test_each_partition_has_its_own_rows_and_quarantine(
+    provisioned: Client, nats_url: str, unique: str
+) -> None:
+    js = provisioned.jetstream()
+    for info in await js.streams_info():
+        await js.delete_stream(info.config.name or "")
+    await provision_streams(provisioned, partitions=2)
+    source, pipeline = documents()
+    first = await apply(provisioned, source, pipeline)
+    elements = {subjects.partition_of(f"c{i}", 2): f"c{i}" for i in range(8)}
+    async with ingest(nats_url, None, unique, FLYBALL_PARTITIONS="2"):
+        for element in elements.values():
+            for i in range(3):
+                await send(provisioned, element, report(i))
+            await send(provisioned, element, b"bad")
+        found = await quarantined(provisioned, 2)
+        for partition, element in elements.items():
+            subject = f"{first[:-1]}{partition}"
+            batches = await features(provisioned, subject, partial(has, 4))
+            assert {row[0] for row in outcomes(batches)[0]} == {element}
+    assert {m.subject for m in found} == {"quarantine.ran.0", "quarantine.ran.1"}
 
 
 async def test_a_source_that_reports_seldom_does_not_hold_back_the_purge_of_another(
