@@ -225,7 +225,13 @@ def test_a_horizon_that_cannot_be_is_refused(tmp_path, horizon):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x1f\x8bbroken", b"\xff\xfe\x00\x01", b"", gzip.compress(b"a,b\n1,2\n" * 99)[:-9]]
+    "content",
+    [
+        b"\x1f\x8bbroken",
+        b"\xff\xfe\x00\x01",
+        b"",
+        pytest.param(gzip.compress(b"a,b\n1,2\n" * 99)[:-9], id="truncated gzip"),
+    ],
 )
 def test_what_is_no_csv_file_is_refused(tmp_path, content):
     path = tmp_path / "cells.csv"
