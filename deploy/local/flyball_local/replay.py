@@ -31,7 +31,6 @@ from flyball_proto import subjects
 from flyball_proto.spec import Catalogue, Pipeline, Source, digest8, feature_digest
 
 STRETCH_ROWS: Final = 1_000
-"""A stretch ends at the first new event time behind as many rows."""
 PROGRESS_S: Final = 2.0
 SETTLE_S: Final = 15.0
 LOCKSTEP: Final = {"ingest": {"FLYBALL_INGEST_TICKS": "false"}}
@@ -39,7 +38,10 @@ LOCKSTEP: Final = {"ingest": {"FLYBALL_INGEST_TICKS": "false"}}
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What to play and how. `speed` None = as fast as the loop settles, else times real time."""
+    """What to play and how. `speed` None = as fast as the loop settles, else times real time.
+
+    In lockstep a stretch ends at the first new event time behind `stretch_rows` rows.
+    """
 
     spec: Path
     csv: Path
@@ -47,6 +49,7 @@ class ReplayOptions:
     speed: float | None = None
     home: Path | None = None
     say: Say = print
+    stretch_rows: int = STRETCH_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ async def _play(
         if options.speed is None:
             marks = Marks(adapter, pipeline.name, player.partitions, beginning.verdicts)
             watching = tasks.create_task(marks.watch())
-            await player.in_lockstep(rows, marks)
+            await player.in_lockstep(stretches(rows, options.stretch_rows), marks)
             watching.cancel()
         else:
             await player.at_speed(rows, options.speed)
@@ -190,10 +193,10 @@ class Player:
         self._began_s = self._said_s = time.monotonic()
         self._rows = 0
 
-    async def in_lockstep(self, rows: Iterator[CsvRow], marks: Marks) -> None:
+    async def in_lockstep(self, stretches: Iterator[list[CsvRow]], marks: Marks) -> None:
         """Stretch by stretch, each settled before the next is published."""
         async with Outbox(self._client, self._run, ordered=True) as outbox:
-            for number, stretch in enumerate(stretches(rows)):
+            for number, stretch in enumerate(stretches):
                 for row in stretch:
                     await outbox.put(subjects.metrics(self._source.name, row.element), row.report)
                 time_ms = max((r.time_ms for r in stretch if r.time_ms is not None), default=0)
@@ -231,7 +234,7 @@ class Player:
             self._say(f"{self._rows} rows, up to {at:%Y-%m-%dT%H:%M:%S}Z, {rate:.0f} rows/s")
 
 
-def stretches(rows: Iterator[CsvRow], least: int = STRETCH_ROWS) -> Iterator[list[CsvRow]]:
+def stretches(rows: Iterator[CsvRow], least: int) -> Iterator[list[CsvRow]]:
     """Cut rows where event time moves on, behind `least` rows or more. Depends on the rows alone."""
     stretch: list[CsvRow] = []
     newest_ms = -1
