@@ -131,9 +131,14 @@ def _measure(
     load = np.clip(100 * ratio + rng.normal(0, 0.8, len(users)), 0, 100)
     congestion = np.maximum(0.0, ratio - 0.7)
     throughput = peak_kbps * capacity / (1 + users / 12) / (1 + 8 * congestion**2)
+    # Counts draw as often as they need: from a stream of their own, so that what an action changes
+    # here does not change chance elsewhere.
+    counting = np.random.default_rng(rng.integers(1 << 62))
     delay = np.minimum(8 + 400 * congestion**2 + rng.exponential(1.0, len(users)), 10_000)
-    handovers = rng.poisson(users * HANDOVERS_PER_USER_S + moved)
-    reestablished = rng.poisson(0.02 + 0.02 * users * np.maximum(0.0, ratio - 0.95) + 8 * faulty)
+    handovers = counting.poisson(users * HANDOVERS_PER_USER_S + moved)
+    reestablished = counting.poisson(
+        0.02 + 0.02 * users * np.maximum(0.0, ratio - 0.95) + 8 * faulty
+    )
     columns = {
         "RRU.PrbTotDl": load,
         "DRB.UEThpDl": throughput,
