@@ -5,8 +5,10 @@ two missed pings of 5 s. What the broker forbids is an error in the log and a co
 is always a mistake in the table of roles.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from faststream import AckPolicy
@@ -28,6 +30,7 @@ from flyball_proto.streams import Stream
 RECONNECT_WAIT_S: Final = 0.2
 CONNECT_TIMEOUT_S: Final = 2
 PING_S: Final = 5
+ABANDON_S: Final = 0.5
 REDIS_TIMEOUT_S: Final = 1.0
 
 Connect = Callable[[str], Awaitable[Client]]
@@ -51,8 +54,8 @@ def connector(settings: KitSettings, service: str) -> Connect:
 
     async def connect(name: str) -> Client:
         watch, client = _Watch(service), Client()
-        try:
-            await client.connect(
+        opening = asyncio.ensure_future(
+            client.connect(
                 settings.nats_url.split(","),
                 name=f"{service}.{name}",
                 error_cb=watch.on_error,
@@ -65,13 +68,29 @@ def connector(settings: KitSettings, service: str) -> Connect:
                 ping_interval=PING_S,
                 max_outstanding_pings=2,
             )
-        except ForbiddenError:
-            await client.close()
+        )
+        try:
+            await asyncio.shield(opening)
+        except (ForbiddenError, asyncio.CancelledError):
+            await _abandon(client, opening)
             raise
         watch.connected = True
         return client
 
     return connect
+
+
+async def _abandon(client: Client, opening: "asyncio.Future[None]") -> None:
+    """Close a connection that is perhaps half open.
+
+    Cancelled between its socket and its handshake the library forgets the socket, so a handshake
+    that is under way gets a moment to end.
+    """
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait({opening}, timeout=ABANDON_S)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    await client.close()
 
 
 def broker(settings: KitSettings, service: str, retry: Retry | None = None) -> NatsBroker:

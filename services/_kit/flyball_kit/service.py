@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from faststream import FastStream
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from flyball_kit import clock
@@ -44,8 +45,7 @@ def assemble(
     _register_checks(health, settings, broker, tasks)
 
     async def start() -> None:
-        # Once we say that we are ready, the broker knows every subscription.
-        await client_of(broker).flush()
+        await _subscribed(client_of(broker))
         await tasks.start()
 
     app = FastStream(
@@ -63,6 +63,17 @@ def assemble(
 
     tasks.on_failure = on_failure
     return app
+
+
+async def _subscribed(client: Client) -> None:
+    """Wait until the broker knows every subscription: only then are we ready.
+
+    One flush is not enough, because the library's ping overtakes what waits to be written.
+    """
+    await client.flush()
+    while client.pending_data_size:
+        await clock.sleep(0.001)
+    await client.flush()
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Carries transitions out: the pointer first, then the event."""
 
+import asyncio
 import logging
 
 from flyball_deployer.rollout import Activate, Seat, admitted
@@ -17,9 +18,14 @@ class Activation:
 
     def __init__(self, seats: Seats, announcer: Announcer) -> None:
         self._seats, self._announcer = seats, announcer
+        self._turn = asyncio.Lock()
 
     async def consider(self, model: ModelRecord) -> None:
         """Let an admitted model take the seat if it should, and tell who is active."""
+        async with self._turn:  # the sweep may have come to the same model
+            await self._consider(model)
+
+    async def _consider(self, model: ModelRecord) -> None:
         seat, revision = await self._seats.load(model.pipeline)
         transition = admitted(seat, model, now=clock.utc_now())
         if isinstance(transition, Activate):

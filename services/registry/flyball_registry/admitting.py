@@ -32,11 +32,16 @@ class Admission:
     ) -> None:
         self._specs, self._objects = specs, objects
         self._records, self._announcer = records, announcer
+        self._turn = asyncio.Lock()
 
     async def admit(self, claim: ModelTrained) -> None:
         """Examine a model, unless its record is younger than the claim, and tell the outcome."""
         if not is_name(claim.pipeline):
             raise ForeignEventError(f"no pipeline can be named {claim.pipeline[:80]!r}")
+        async with self._turn:  # the sweep may have come to the same model
+            await self._admit(claim)
+
+    async def _admit(self, claim: ModelTrained) -> None:
         record, revision = await self._known(claim)
         if record is not None and record.stage != "refused" and record.admitted_at >= claim.at:
             await self._announce(record)

@@ -107,7 +107,8 @@ def finite(opened: Opened, manifest: Manifest) -> Unfit | None:
     limit = f"{len(rows)} finite scores of {len(rows)} probe rows, also where features are missing"
     try:
         evaluator = ReferenceEvaluator(opened)
-        (raw,) = evaluator.run([manifest.output_name], {manifest.input_name: rows})
+        with np.errstate(all="ignore"):
+            (raw,) = evaluator.run([manifest.output_name], {manifest.input_name: rows})
         scores = np.asarray(raw, np.float64)
     except _FAILURES as error:
         return Unfit("scores", _words(error), limit)

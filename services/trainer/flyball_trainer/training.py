@@ -1,5 +1,6 @@
 """From an applied pipeline to a stored and announced bundle."""
 
+import asyncio
 import logging
 
 from flyball_kit import clock
@@ -15,22 +16,29 @@ log = logging.getLogger("flyball.trainer.training")
 
 
 class Baselines:
-    """Gives every applied pipeline its baseline. Each step may be repeated."""
+    """Gives every applied pipeline its baseline. Each step may be repeated.
+
+    One at a time: two writers of one object at once stall some S3 servers for good (measured:
+    rclone serve s3).
+    """
 
     def __init__(self, specs: Specs, objects: Objects, announcer: Announcer) -> None:
         self._specs, self._objects, self._announcer = specs, objects, announcer
+        self._turn = asyncio.Lock()
 
     async def deliver(self, pipeline: str) -> None:
         """Store and announce the baseline of a pipeline as it stands now."""
-        applied = await self._specs.load(pipeline)
-        onnx, manifest = write(baseline(applied.pipeline, applied.source))
-        await self._publish(applied, onnx, manifest)
+        async with self._turn:
+            applied = await self._specs.load(pipeline)
+            onnx, manifest = write(baseline(applied.pipeline, applied.source))
+            await self._publish(applied, onnx, manifest)
 
     async def sweep(self) -> None:
         """Deliver what was never announced: an event may have been lost with a purged stream."""
         for name in await self._specs.names():
             try:
-                await self._deliver_if_unknown(name)
+                async with self._turn:
+                    await self._deliver_if_unknown(name)
             except PermanentError as error:
                 log.warning("pipeline %s gets no baseline: %s", name, error)
 
