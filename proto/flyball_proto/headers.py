@@ -21,7 +21,10 @@ COVERS: Final = "Flyball-Covers"
 """`<domain>.<stream> <first> <last>`: the METRICS sequences behind this output."""
 
 KEY: Final = "Flyball-Key"
-"""`<sequence> <sample>`: the METRICS row that a dispatched message comes from."""
+"""`<sequence> <index>`: the place in the dispatcher's input that a message comes from.
+
+It only grows on a subject, so that what is not newer than the last stored one was sent before.
+"""
 
 REASONS: Final = "Flyball-Reasons"
 """Comma-separated reason codes on a quarantined report."""

@@ -116,7 +116,10 @@ async def assert_exact(client: Client, rows: int, revision: int) -> None:
     for message in await stored(client, "ACTIONS"):
         action = Action.model_validate_json(message.data)
         assert message.subject == f"actions.congestion.{action.element}"
-        assert action.decision.split(".")[1:] == message.headers[KEY].split()
+        committed, index = map(int, message.headers[KEY].split())
+        batch = decode_verdicts((await client.jetstream().get_msg("VERDICTS", committed)).data)
+        row = batch.rows.sequence[index], batch.rows.sample[index]
+        assert action.decision == f"congestion.{row[0]}.{row[1]}"
 
 
 async def test_killed_again_and_again_it_judges_and_dispatches_each_row_once(

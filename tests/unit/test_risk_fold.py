@@ -123,8 +123,8 @@ def test_only_verdicts_that_let_an_action_through_become_actions() -> None:
     fold.step(message(batch(rows, first=11)))
     sent = route(committed(fold))
     assert [(d.subject, d.key) for d in sent] == [
-        ("actions.congestion.clear", (11, 0)),
-        ("actions.congestion.told", (12, 0)),
+        ("actions.congestion.clear", (9, 0)),
+        ("actions.congestion.told", (9, 1)),
     ]
     action = Action.model_validate_json(sent[1].data)
     assert action.model_dump(exclude={"risk"}) == {

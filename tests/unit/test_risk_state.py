@@ -67,19 +67,10 @@ def test_a_site_under_action_makes_the_next_action_riskier() -> None:
     assert risk[0] < risk[1]
 
 
-def test_an_older_report_never_overrides_what_a_newer_one_did() -> None:
-    recent = Recent()
-    recent.record("a", "", "offload", 5_000, (10, 0), 0)
-    assert recent.is_overtaken("a", (9, 7))
-    assert recent.is_overtaken("a", (10, 0))
-    assert not recent.is_overtaken("a", (10, 1))
-    assert not recent.is_overtaken("b", (1, 0))
-
-
 def test_elements_are_forgotten_after_their_cool_down_and_the_margin() -> None:
     recent = Recent()
     recent.advance(1_000)
-    recent.record("a", "", "offload", 1_000, (1, 0), 60_000)
+    recent.record("a", "", "offload", 1_000, 60_000)
     busy = len(recent.dump())
     recent.advance(1_000 + 60_000 + state.MARGIN_MS)
     assert not recent.is_cooling("a", "offload", 1_500, 60_000)

@@ -19,10 +19,11 @@ def route(message: Input) -> list[Dispatch]:
     """One `Action` for every row whose verdict lets its action reach the element."""
     if not message.data:  # a claim or a keepalive
         return []
-    return list(_actions(decode_verdicts(message.data)))
+    return list(_actions(message.sequence, decode_verdicts(message.data)))
 
 
-def _actions(batch: Verdicts) -> Iterator[Dispatch]:
+def _actions(committed: int, batch: Verdicts) -> Iterator[Dispatch]:
+    """Keys are places in VERDICTS: METRICS sequences may fall where rows wait for the watermark."""
     rows = batch.rows
     goes_out = np.isin(batch.verdict, DISPATCHED) & (batch.action_index > 0)
     for i in np.flatnonzero(goes_out).tolist():
@@ -30,13 +31,12 @@ def _actions(batch: Verdicts) -> Iterator[Dispatch]:
         if name == KEEP:
             continue
         element = rows.element[int(rows.element_index[i])]
-        key = (int(rows.sequence[i]), int(rows.sample[i]))
         model = batch.model[int(batch.model_index[i])]
         action = Action(
             pipeline=batch.pipeline,
             element=element,
             action=name,
-            decision=f"{batch.pipeline}.{key[0]}.{key[1]}",
+            decision=f"{batch.pipeline}.{rows.sequence[i]}.{rows.sample[i]}",
             time_ms=int(rows.time_ms[i]),
             verdict=Verdict(batch.verdict[i]).name.lower(),
             category=Category(batch.category[i]).name.lower(),
@@ -46,4 +46,4 @@ def _actions(batch: Verdicts) -> Iterator[Dispatch]:
             epoch=model.epoch,
         )
         subject = subjects.actions(batch.pipeline, element)
-        yield Dispatch(subject, key, action.model_dump_json().encode(), HEADERS)
+        yield Dispatch(subject, (committed, i), action.model_dump_json().encode(), HEADERS)

@@ -89,7 +89,6 @@ def judge_batch(batch: Decisions, policy: Policy, recent: Recent, words: Words) 
                 proposal.label_set,
                 ruling.action,
                 proposal.time_ms,
-                proposal.key,
                 cooldown_ms,
             )
         _write(judged, i, ruling, words)
@@ -140,7 +139,6 @@ def _proposals(batch: Decisions, policy: Policy) -> Iterator[tuple[int, int, Pro
             Proposal(
                 element=rows.element[element],
                 label_set=label_sets[element],
-                key=(int(rows.sequence[i]), int(rows.sample[i])),
                 time_ms=int(rows.time_ms[i]),
                 action=batch.action[int(batch.action_index[i]) - 1],
                 score=float(score[at]),

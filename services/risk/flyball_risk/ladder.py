@@ -21,7 +21,7 @@ from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.boundaries import first_reached
 from flyball_risk.impact import spread
 from flyball_risk.policy import Policy, Rule
-from flyball_risk.state import Crowd, Key, Recent, labels_of
+from flyball_risk.state import Crowd, Recent, labels_of
 
 CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
 """Least risk of low, medium, high, critical."""
@@ -66,7 +66,6 @@ class Proposal:
 
     element: str
     label_set: str
-    key: Key
     time_ms: int
     action: str
     score: float
@@ -209,8 +208,6 @@ def _exhausted(
     crowds: Sequence[Crowd],
 ) -> str | None:
     element, cooldown_ms = proposal.element, rule.cooldown_ms
-    if recent.is_overtaken(element, proposal.key):
-        return "a later report of this element has acted already"
     if recent.is_cooling(element, action, proposal.time_ms, cooldown_ms):
         return f"within its cool-down of {cooldown_ms / 1000:g} s"
     if recent.is_spent(policy.actions_per_minute):

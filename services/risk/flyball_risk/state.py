@@ -22,16 +22,14 @@ MARGIN_MS: Final = 120_000
 
 MINUTE_S: Final = 60
 
-Key = tuple[int, int]
 Group = tuple[str, str]
 """Label and value, as in ("site", "s1")."""
 
 
 @dataclass(slots=True)
 class Acted:
-    """An element that was acted on: the row of the last action, and event times by action."""
+    """An element that was acted on, and when by action, in event time."""
 
-    key: Key
     until_ms: int
     times_ms: dict[str, int] = field(default_factory=dict)
 
@@ -98,11 +96,6 @@ class Recent:
             crowds.append(Crowd(group, others, max(1, self._sizes[group])))
         return crowds
 
-    def is_overtaken(self, element: str, key: Key) -> bool:
-        """Whether a row that came in later has acted on this element already."""
-        acted = self._elements.get(element)
-        return acted is not None and acted.until_ms > self.clock_ms and key <= acted.key
-
     def is_cooling(self, element: str, action: str, time_ms: int, cooldown_ms: int) -> bool:
         """Whether the action reached the element less than its cool-down ago."""
         acted = self._elements.get(element)
@@ -125,13 +118,12 @@ class Recent:
         return len(self._elements) >= MAX_ELEMENTS
 
     def record(
-        self, element: str, label_set: str, action: str, time_ms: int, key: Key, cooldown_ms: int
+        self, element: str, label_set: str, action: str, time_ms: int, cooldown_ms: int
     ) -> None:
         """An action goes out."""
-        acted = self._elements.setdefault(element, Acted(key, 0))
+        acted = self._elements.setdefault(element, Acted(0))
         if acted.until_ms <= self.clock_ms:
             acted.times_ms.clear()
-        acted.key = key
         acted.until_ms = max(acted.until_ms, self.clock_ms + cooldown_ms + MARGIN_MS)
         acted.times_ms[action] = time_ms
         second = self.clock_ms // 1000
@@ -149,9 +141,7 @@ class Recent:
         self._forget()
         state = {
             "clock_ms": self.clock_ms,
-            "elements": {
-                e: [*a.key, a.until_ms, a.times_ms] for e, a in sorted(self._elements.items())
-            },
+            "elements": {e: [a.until_ms, a.times_ms] for e, a in sorted(self._elements.items())},
             "seconds": list(self._seconds),
             "groups": self._groups,
             "homes": dict(sorted(self._homes.items())),
@@ -166,8 +156,7 @@ class Recent:
         recent = cls()
         recent.clock_ms = state["clock_ms"]
         recent._elements = {
-            e: Acted((sequence, sample), until_ms, times_ms)
-            for e, (sequence, sample, until_ms, times_ms) in state["elements"].items()
+            e: Acted(until_ms, times_ms) for e, (until_ms, times_ms) in state["elements"].items()
         }
         recent._seconds = deque(state["seconds"])
         recent._in_minute = sum(actions for _, actions in recent._seconds)
