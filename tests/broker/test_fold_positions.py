@@ -59,6 +59,15 @@ async def test_a_purge_stops_at_the_slowest_registered_reader(bench: Lab) -> Non
     assert await first_sequence(bench) == 40
 
 
+async def test_every_subject_that_a_reader_reads_is_kept_for_it(bench: Lab) -> None:
+    await bench.feed(source_rows(10))
+    await bench.feed(source_rows(10), subject="in.labels.x")
+    reads = Registered(5, "in.0 in.labels.>", await epoch(bench))
+    await register(bench.js, "IN", "both", reads)
+    assert await purge_behind(bench.js, "IN", "in.labels.>", keep_bytes=0) == 0
+    assert await purge_behind(bench.js, "IN", "in.0", keep_bytes=0) == 5
+
+
 async def test_a_purge_keeps_the_last_message_of_the_subject(bench: Lab) -> None:
     await bench.feed(source_rows(10))
     await bench.feed(source_rows(10), subject="in.1")

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball_kit.fold.credit import Credit
-from flyball_kit.fold.dispatch import NO_KEY, Dispatch, by_subject, parse_key
 from flyball_kit.fold.position import Position, is_bare, is_same_record, record
 from flyball_kit.fold.positions import check_reader, retention_end
+from flyball_kit.fold.routes import NO_KEY, Dispatch, by_subject, parse_key
 from flyball_proto.headers import EXPECT, MARK, OWNER, POSITION
 
 COUNT = st.integers(min_value=0, max_value=2**63)

@@ -70,7 +70,7 @@ class Lab:
 
     @property
     def js(self) -> JetStreamContext:
-        return self.client.jetstream()
+        return self.client.jetstream(timeout=2)
 
     @property
     def url(self) -> str:

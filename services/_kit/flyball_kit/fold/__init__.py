@@ -11,7 +11,7 @@ from flyball_kit.fold.contract import (
     ReaderOptions,
     Unobserved,
 )
-from flyball_kit.fold.dispatch import Dispatch, Dispatcher, DispatchOptions
+from flyball_kit.fold.dispatch import Dispatcher, DispatchOptions
 from flyball_kit.fold.errors import (
     EXIT_FENCED,
     EXIT_INPUT,
@@ -21,6 +21,7 @@ from flyball_kit.fold.errors import (
     OutputLost,
 )
 from flyball_kit.fold.reader import Reader
+from flyball_kit.fold.routes import Dispatch
 from flyball_kit.fold.runner import FoldRunner
 
 __all__ = [

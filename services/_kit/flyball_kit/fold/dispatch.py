@@ -7,8 +7,8 @@ subject keys only grow. So whatever is not newer than the last message stored th
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
@@ -37,40 +37,15 @@ from flyball_kit.fold.contract import (
 from flyball_kit.fold.errors import Fenced
 from flyball_kit.fold.loop import Loop
 from flyball_kit.fold.output import OutputSubject
-from flyball_kit.fold.position import Position
+from flyball_kit.fold.position import Position, is_bare
 from flyball_kit.fold.positions import BUCKET_STREAM, Housekeeping, Registered, subject_of
 from flyball_kit.fold.reader import Reader
 from flyball_kit.fold.recovery import check_input, first_position
+from flyball_kit.fold.routes import NO_KEY, Dispatch, Stored, by_subject, parse_key
 from flyball_proto.headers import EXPECT, KEY
-
-Key = tuple[int, int]
-NO_KEY: Key = (-1, -1)
-"""Older than any row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """One message to send. `key` = (METRICS sequence, sample) of the row that it comes from.
-
-    Keys of one subject must grow strictly, over all its dispatches.
-    """
-
-    subject: str
-    key: Key
-    data: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
 
 Complete = Callable[[Dispatch, JetStreamContext], Awaitable[Dispatch]]
 """Fetches what a dispatch lacks; same subject and key. Asked only for what was not sent before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The last message of a subject: its sequence in the stream (0 = none) and its key."""
-
-    sequence: int
-    key: Key
 
 
 @dataclass(frozen=True)
@@ -96,22 +71,6 @@ class DispatchOptions:
     retain_source_bytes: int | None = None
     housekeep_s: float = 2.0
     reader: ReaderOptions = ReaderOptions()  # noqa: RUF009 - frozen
-
-
-def parse_key(text: str | None) -> Key:
-    """Read a KEY header; `NO_KEY` when it is absent or malformed."""
-    words = (text or "").split()
-    if len(words) != 2 or not all(word.isdecimal() for word in words):
-        return NO_KEY
-    return (int(words[0]), int(words[1]))
-
-
-def by_subject(dispatches: Iterable[Dispatch]) -> dict[str, list[Dispatch]]:
-    """Group dispatches, keeping their order inside a subject."""
-    groups: dict[str, list[Dispatch]] = {}
-    for dispatch in dispatches:
-        groups.setdefault(dispatch.subject, []).append(dispatch)
-    return groups
 
 
 class Dispatcher(Loop):
@@ -173,7 +132,7 @@ class Dispatcher(Loop):
             options=self._options.reader,
             observer=self._observer,
         )
-        await self._begin(reader, self._housekeeper())
+        await self._begin(reader, self._housekeeper(), has_read=position.time_ns > 0)
 
     async def _claim(self) -> Position:
         """Take over the saved position by writing it again under our own name."""
@@ -205,9 +164,8 @@ class Dispatcher(Loop):
             await self._deliver_all(dispatches)
         self._done = self._gathered
         surely = self.reader.surely_read
-        if self.reader.is_empty and surely > self._done:
-            self._done = self._gathered = surely
-            self._time_ns = 0
+        if not self._time_ns and self.reader.is_empty:  # see FoldRunner._renewal_is_due
+            self._done = self._gathered = max(self._done, surely)
         # Also when only `surely` moved: the writer before us waits for it to make room.
         moved = (self._done, min(self._done, surely)) != self._saved
         if moved and monotonic_s() >= self._saved_s + self._options.save_every_s:
@@ -220,7 +178,8 @@ class Dispatcher(Loop):
             if message is None:
                 break
             self._gathered, self._time_ns = message.sequence, message.time_ns
-            dispatches.extend(self._route(message))
+            if not is_bare(message.headers, message.data):
+                dispatches.extend(self._route(message))
         return dispatches
 
     async def _deliver_all(self, dispatches: list[Dispatch]) -> None:
@@ -291,7 +250,7 @@ class Dispatcher(Loop):
 
     async def _save(self, unneeded: int) -> None:
         """Save the position; `unneeded` is what the writer before us may purge behind."""
-        registered = Registered(unneeded, self._source.subject, self._epoch)
+        registered = Registered(unneeded, " ".join(self._source.subjects), self._epoch)
         position = Position(self._done + 1, self._done, 0, self._time_ns, self._epoch)
         await self._record.commit(Output(registered.to_json()), position, None)
         self._saved = (self._done, unneeded)

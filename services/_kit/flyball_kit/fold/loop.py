@@ -18,6 +18,7 @@ from flyball_kit.fold.broker import (
     patient,
 )
 from flyball_kit.fold.contract import Endpoint, FoldObserver, FoldStats, Unobserved
+from flyball_kit.fold.origin import origin
 from flyball_kit.fold.positions import Housekeeping, check_reader
 from flyball_kit.fold.reader import Reader
 
@@ -121,9 +122,17 @@ class Loop(ABC):
         js, stream = jetstream(self._input), self._source.stream
         self._epoch = await patient(lambda: epoch_of(js, stream), self._stop, f"stream {stream}")
 
-    async def _begin(self, reader: Reader, housekeeping: Housekeeping) -> None:
+    async def _begin(self, reader: Reader, housekeeping: Housekeeping, *, has_read: bool) -> None:
         """Start reading and registering the position."""
         self._reader, self._housekeeping = reader, housekeeping
+        if not has_read:
+            # None of our messages marks the position in the stream, so others' purges may have
+            # moved the stream's beginning past it; ours begin where `origin` says.
+            js = jetstream(self._input)
+            before = await patient(
+                lambda: origin(js, self._source, "first"), self._stop, self._source.stream
+            )
+            reader.surely_read = max(reader.surely_read, before)
         await patient(reader.start, self._stop, f"a consumer on {self._source.stream}")
         self._keeper = asyncio.create_task(housekeeping.forever())
 

@@ -30,7 +30,10 @@ BUCKET_STREAM = f"KV_{POSITIONS.name}"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A reader no longer needs `sequence` and what is older; `epoch` names the stream's life."""
+    """A reader no longer needs `sequence` and what is older.
+
+    `subject` is what it reads, several separated by blanks; `epoch` names the stream's life.
+    """
 
     sequence: int
     subject: str
@@ -118,6 +121,10 @@ async def _read(js: JetStreamContext, subject: str) -> Registered | None:
     return Registered(int(value["sequence"]), str(value["subject"]), str(value["epoch"]))
 
 
+def _reads(reader: Registered, subject: str) -> bool:
+    return any(overlap(read, subject) for read in reader.subject.split())
+
+
 async def purge_behind(js: JetStreamContext, stream: str, subject: str, *, keep_bytes: int) -> int:
     """Make room in a stream that holds more than `keep_bytes`.
 
@@ -138,7 +145,7 @@ async def purge_behind(js: JetStreamContext, stream: str, subject: str, *, keep_
     end = retention_end(first, state.last_seq, state.bytes, keep_bytes)
     epoch = info.created.isoformat() if info.created else ""
     readers = [r for r in (await registered(js, stream)).values() if r.epoch == epoch]
-    slowest = min((r.sequence for r in readers if overlap(r.subject, subject)), default=end)
+    slowest = min((r.sequence for r in readers if _reads(r, subject)), default=end)
     end = min(end, slowest, newest.seq or 0)
     if end <= first:
         return 0

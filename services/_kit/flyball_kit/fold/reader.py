@@ -208,7 +208,7 @@ class Reader:
             return
         headers = message.headers
         if self._chained and headers and int(headers.get(EXPECT, 0)) > self._seen:
-            self._fail(self._lost(f"{headers[EXPECT]} precedes {sequence}"))
+            self._fail(self._lost(self._seen, f"{headers[EXPECT]} precedes {sequence}"))
             return
         self._delivered, self._seen = delivered, sequence
         self._time_ns, self._pending = int(tokens[at + 2]), tokens[at + 3]
@@ -231,9 +231,9 @@ class Reader:
         log.info("%s: consumer lost: %s %s", self._source.subject, status, description)
         self._broken.set()  # deleted, leadership changed, server shutting down, ...
 
-    def _lost(self, found: str) -> InputLost:
+    def _lost(self, read: int, found: str) -> InputLost:
         return InputLost(
-            f"{self._source.stream} {self._source.subject}: read up to {self._seen}, but {found}: "
+            f"{self._source.stream} {self._source.subject}: read up to {read}, but {found}: "
             "messages between were removed unread. Raise the stream's bounds; to go on without "
             "them, delete the output subject and start over"
         )
@@ -276,7 +276,7 @@ class Reader:
         """
         seen, info = self._seen, await self._js.stream_info(self._source.stream)
         if info.state.first_seq > self.surely_read + 1:
-            raise self._lost(f"the stream now begins at {info.state.first_seq}")
+            raise self._lost(self.surely_read, f"the stream now begins at {info.state.first_seq}")
         if (
             info.state.last_seq < seen
             or not info.created

@@ -116,7 +116,8 @@ class FoldRunner(Loop):
             options=self._options.reader,
             observer=self._observer,
         )
-        await self._begin(reader, self._housekeeper())
+        has_read = self._rebuild is not None or self._position.time_ns > 0
+        await self._begin(reader, self._housekeeper(), has_read=has_read)
         now_s = monotonic_s()
         self._next_snapshot_s = now_s + self._options.snapshot_every_s
         self._next_tick_s = now_s + (self._options.tick_s or 0.0)
@@ -263,10 +264,14 @@ class FoldRunner(Loop):
         return self._behind_snapshot if self._durable else self._fold.since() or 0
 
     def _renewal_is_due(self, now_s: float) -> bool:
-        """Keep the commit record young, and the position near the end of a quiet input."""
+        """Keep the commit record young, and say how far input without output was folded.
+
+        A position is a message of ours, which no purge removes: by it a restart sees that nothing
+        of ours is missing. Before the first one it follows the end of the stream.
+        """
         surely = self.reader.surely_read
-        if self.reader.is_empty and self._rebuild is None and surely > self._folded:
-            self._folded, self._time_ns = surely, 0
+        if not self._time_ns and self._rebuild is None and self.reader.is_empty:
+            self._folded = max(self._folded, surely)
         moved = self._folded > self._position.last
         if moved:
             self._mark = None  # what follows the mark is covered: it is passed
@@ -312,7 +317,7 @@ class FoldRunner(Loop):
     def _housekeeper(self) -> Housekeeping:
         def position() -> Registered:
             sequence = min(self._position.needed_from - 1, self.reader.surely_read)
-            return Registered(sequence, self._source.subject, self._position.epoch)
+            return Registered(sequence, " ".join(self._source.subjects), self._position.epoch)
 
         bounds = {
             self._target: self._options.retain_bytes,
