@@ -39,7 +39,7 @@ generated: setup
 	@$(RUN)/python -m flyball_local.generate --check
 
 deps: setup
-	@for m in proto services/* deploy/local; do (cd $$m && $(CURDIR)/$(RUN)/deptry . --config $(CURDIR)/$$m/pyproject.toml) || exit 1; done
+	@for m in proto services/* deploy/local; do (cd $$m && $(CURDIR)/$(RUN)/deptry . ) || exit 1; done
 
 lint: setup
 	@$(RUN)/ruff check && $(RUN)/ruff format --check && $(RUN)/lint-imports
