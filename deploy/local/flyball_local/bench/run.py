@@ -181,8 +181,9 @@ class Bench:
         beginning = await Beginning.now(self._auditor)
         before = usage(self._stack.pids)
         sent = await self._send(load)
-        account = await self._audit(beginning)
+        await self._drained()
         after = usage(self._stack.pids)
+        account = await Auditor(self._auditor, PIPELINE, SOURCE, beginning).settle(SETTLE_S)
         self._rounds += sent["rounds"] * load.samples
         if not account.closes:
             raise PermanentError(
@@ -233,13 +234,11 @@ class Bench:
         found: dict[str, Any] = json.loads(output)
         return found
 
-    async def _audit(self, beginning: Beginning) -> Any:
-        """Closed once the backlog is worked off; the auditor reads only behind the loop."""
-        await self._drained()
-        return await Auditor(self._auditor, PIPELINE, SOURCE, beginning).settle(SETTLE_S)
-
     async def _drained(self) -> None:
-        """Wait until VERDICTS covers the last report, or is at rest, without reading rows."""
+        """Wait until VERDICTS covers the last report, or is at rest, without reading rows.
+
+        The auditor reads only after that: it would take the loop's processor time.
+        """
         js = self._auditor.jetstream()
         last = (await js.stream_info("METRICS")).state.last_seq
         covered, moved_s = 0, monotonic_s()
