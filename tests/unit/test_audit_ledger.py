@@ -1,13 +1,17 @@
 """The auditor's books: nothing is lost, doubled or acted on without being named."""
 
+import ast
 import itertools
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball_local import audit
 from flyball_local.audit import Ledger
 from flyball_local.audit.account import Latencies
 from flyball_proto.columns import (
@@ -232,3 +236,14 @@ def test_percentiles_are_exact_to_two_per_cent() -> None:
     found = latencies.summary()
     assert found["p50"] == pytest.approx(50, rel=0.02)
     assert found["p99"] == pytest.approx(99, rel=0.02)
+
+
+def test_the_auditor_stands_on_the_contracts_alone() -> None:
+    allowed = {"nats", "numpy", "flyball_proto", "flyball_local.audit"} | sys.stdlib_module_names
+    for path in Path(audit.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert {name.split(".")[0], ".".join(name.split(".")[:2])} & allowed, (path, name)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from flyball_local.csvprofile import CsvError
 from flyball_local.csvrows import CsvRow, read_rows
 from flyball_local.invalid import InvalidInputError
-from flyball_local.replay import choose, parse_speed, require_spec, stretches
+from flyball_local.player import stretches
+from flyball_local.replay import choose, parse_speed, require_spec
 from flyball_local.specfile import load_text
 from flyball_proto.report import ReportError, decode_report
 from flyball_proto.spec import Source
