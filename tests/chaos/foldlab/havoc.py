@@ -216,7 +216,15 @@ class Havoc:
             self.findings.done[fault.__name__] += 1
 
     async def kill_stage(self) -> None:
-        process = self.processes[self.rng.choice("ab")]
+        """At any instant: half of the time wherever it is, also while it starts, else at work."""
+        name = self.rng.choice("ab")
+        if self.rng.random() < 0.5:
+
+            async def works() -> bool:
+                return bool((await self.bench.js.get_last_msg("OUT", f"out.{name}")).data)
+
+            await self.bench.until(works, f"{name} at work")
+        process = self.processes[name]
         process.kill()
         process.wait()
 
