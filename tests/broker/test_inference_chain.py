@@ -1,6 +1,7 @@
 """From `cmd.gateway.apply` to decisions: five services, real servers."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from faststream import FastStream
 from nats.aio.client import Client
 from tests.broker import chain
+from tests.conftest import started
 
 from flyball_deployer import app as deployer
 from flyball_deployer.settings import Settings as DeployerSettings
@@ -15,6 +17,11 @@ from flyball_gateway import app as gateway
 from flyball_gateway.settings import Settings as GatewaySettings
 from flyball_inference import app as inference
 from flyball_inference.settings import Settings as InferenceSettings
+from flyball_local.access import connect
+from flyball_local.credentials import Credentials
+from flyball_local.engines import NatsEngine
+from flyball_local.natsconf import NatsConf
+from flyball_local.provision import provision_streams
 from flyball_proto.commands import StatusReply
 from flyball_proto.events import (
     DeploymentActivated,
@@ -32,17 +39,24 @@ pytestmark = pytest.mark.broker
 
 Services = dict[str, Callable[[], FastStream]]
 
+BUILDERS: dict[str, tuple[Any, Any]] = {
+    "gateway": (gateway.build, GatewaySettings),
+    "trainer": (trainer.build, TrainerSettings),
+    "registry": (registry.build, RegistrySettings),
+    "deployer": (deployer.build, DeployerSettings),
+    "inference": (inference.build, InferenceSettings),
+}
+
 
 @pytest.fixture
 def services(common: dict[str, Any]) -> Services:
     """How to make each service anew."""
-    return {
-        "gateway": lambda: gateway.build(GatewaySettings(**common)),
-        "trainer": lambda: trainer.build(TrainerSettings(**common)),
-        "registry": lambda: registry.build(RegistrySettings(**common)),
-        "deployer": lambda: deployer.build(DeployerSettings(**common)),
-        "inference": lambda: inference.build(InferenceSettings(**common)),
-    }
+
+    def make(name: str) -> Callable[[], FastStream]:
+        build, settings = BUILDERS[name]
+        return lambda: build(settings(**common))
+
+    return {name: make(name) for name in BUILDERS}
 
 
 async def test_an_applied_pipeline_decides_by_its_baseline(
@@ -110,3 +124,28 @@ async def test_events_lost_with_a_purged_stream_do_not_stop_the_chain(
     others = [services[name]() for name in ("trainer", "registry", "deployer", "inference")]
     async with chain.running(*others):
         await chain.event(provisioned, ModelFlipped, unique)
+
+
+async def test_each_service_gets_by_with_the_permissions_of_its_role(
+    tmp_path: Path, common: dict[str, Any], unique: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    credentials = Credentials(tmp_path / "creds")
+    credentials.prepare()
+    engine = NatsEngine(tmp_path / "nats", conf=lambda: NatsConf(users=credentials.users()))
+
+    def within(name: str) -> FastStream:
+        build, settings = BUILDERS[name]
+        found = {"nats_url": engine.url, "nats_seed_file": credentials.seed_file(name)}
+        made: FastStream = build(settings(**common | found))
+        return made
+
+    with started(engine):
+        admin = await connect(engine.url, "stack", credentials.seed_file("stack"))
+        await provision_streams(admin)
+        async with chain.running(*map(within, BUILDERS)):
+            await chain.apply(admin, chain.documents(unique))
+            await chain.event(admin, ModelFlipped, unique)
+            await chain.publish_features(admin, unique, [0.1])
+            await chain.decisions(admin, unique, 1)
+        await admin.close()
+    assert "forbids" not in caplog.text
