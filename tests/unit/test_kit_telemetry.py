@@ -4,8 +4,17 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 
-from flyball_kit.fold import Input, Output
-from flyball_kit.telemetry import MAX_LINKS, TRACEPARENT, TracedFold, extract, inject, traced
+from flyball_kit.fold import Dispatch, Input, Output
+from flyball_kit.telemetry import (
+    MAX_LINKS,
+    TRACEPARENT,
+    TracedFold,
+    extract,
+    inject,
+    traced,
+    traced_route,
+    tracing_route,
+)
 
 
 class Concatenation:
@@ -49,8 +58,15 @@ def message(sequence: int, headers: dict[str, str] | None = None) -> Input:
     return Input(sequence, 0, "in.a", headers, b"x")
 
 
-def fold_of(provider: TracerProvider, *, root: bool = False) -> TracedFold:
-    return TracedFold("ingest", Concatenation(), provider.get_tracer("test"), root=root)
+def fold_of(provider: TracerProvider, *, root: bool = False, prefix: str = "") -> TracedFold:
+    tracer = provider.get_tracer("test")
+    return TracedFold("ingest", Concatenation(), tracer, root=root, prefix=prefix)
+
+
+def route(message: Input) -> list[Dispatch]:
+    """Two dispatches of a message with data."""
+    subjects = ("out.a", "out.b") if message.data else ()
+    return [Dispatch(s, (message.sequence, 0), b"y", {"Kind": "test"}) for s in subjects]
 
 
 def take(fold: TracedFold) -> Output:
@@ -127,10 +143,11 @@ def test_nothing_is_made_for_inputs_that_nobody_sampled(
     unsampled = TracerProvider(sampler=ALWAYS_OFF).get_tracer("test").start_span("cause")
     headers = inject({}, unsampled)
     assert not unsampled.get_span_context().trace_flags.sampled
-    fold = fold_of(provider)
+    fold, first = fold_of(provider), fold_of(provider, root=True)
     fold.step(message(1))
     fold.step(message(2, headers))
-    assert take(fold).headers == {"Kind": "test"}
+    first.step(message(1, headers))
+    assert take(fold).headers == take(first).headers == {"Kind": "test"}
     assert exporter.get_finished_spans() == ()
 
 
@@ -150,6 +167,54 @@ def test_an_empty_take_keeps_the_causes_for_the_next_output(
     assert parent_id(exporter.get_finished_spans()[0]) == cause.get_span_context().span_id
 
 
-def test_without_an_exporter_a_fold_is_not_wrapped() -> None:
+def test_a_message_of_another_source_neither_starts_nor_continues_a_trace(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    cause = provider.get_tracer("test").start_span("cause")
+    fold = fold_of(provider, root=True, prefix="metrics.ran.")
+    fold.step(message(1, inject({}, cause)))  # in.a
+    assert take(fold).headers == {"Kind": "test"}
+    assert exporter.get_finished_spans() == ()
+
+
+def test_an_output_of_ticks_alone_starts_no_trace(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    class Clockwork(Concatenation):
+        def take(self) -> Output | None:
+            return Output(b"tick")
+
+    fold = TracedFold("ingest", Clockwork(), provider.get_tracer("test"), root=True)
+    fold.tick(1_000)
+    assert take(fold).headers == {}
+    assert exporter.get_finished_spans() == ()
+
+
+def test_every_dispatch_of_a_sampled_message_carries_its_trace(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    tracer = provider.get_tracer("test")
+    cause = tracer.start_span("cause")
+    sent = tracing_route("dispatch", route, tracer)(message(1, inject({}, cause)))
+    (span,) = exporter.get_finished_spans()
+    assert parent_id(span) == cause.get_span_context().span_id
+    assert [d.subject for d in sent] == ["out.a", "out.b"]
+    assert all(f"{span.context.span_id:016x}" in d.headers[TRACEPARENT] for d in sent)
+    assert all(d.headers["Kind"] == "test" for d in sent)
+
+
+def test_no_span_is_made_of_a_message_that_is_unsampled_or_dispatches_nothing(
+    provider: TracerProvider, exporter: InMemorySpanExporter
+) -> None:
+    tracer = provider.get_tracer("test")
+    dispatch = tracing_route("dispatch", route, tracer)
+    assert [dict(d.headers) for d in dispatch(message(1))] == [{"Kind": "test"}] * 2
+    headers = inject({}, tracer.start_span("cause"))
+    assert dispatch(Input(2, 0, "in.a", headers, b"")) == []
+    assert exporter.get_finished_spans() == ()
+
+
+def test_without_an_exporter_nothing_is_wrapped() -> None:
     fold = Concatenation()
     assert traced("ingest", fold, root=True) is fold
+    assert traced_route("dispatch", route) is route

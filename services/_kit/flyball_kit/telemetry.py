@@ -5,7 +5,7 @@ The standard OTEL_* variables say where to and how much (`OTEL_EXPORTER_OTLP_END
 nothing is paid for them. Spans are made per batch, never per row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from flyball_kit import clock
 from flyball_kit.fold.contract import Fold, Input, Output
+from flyball_kit.fold.routes import Dispatch
 from flyball_kit.settings import KitSettings, open_telemetry
 
 TRACEPARENT: Final = "traceparent"
@@ -23,6 +24,9 @@ MAX_LINKS: Final = 8
 """Sampled inputs that a batch's span names; further ones are not named."""
 
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+Route = Callable[[Input], Sequence[Dispatch]]
+"""What a `Dispatcher` makes of a committed message."""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -108,34 +112,71 @@ class FoldTelemetry:
         self._lag.set(messages, self._labels)
 
 
-def traced(name: str, fold: Fold, *, root: bool = False) -> Fold:
+def traced(name: str, fold: Fold, *, root: bool = False, prefix: str = "") -> Fold:
     """The fold, with one span a batch when traces are exported; else the fold itself.
 
     The span continues the first sampled input and links the others; its context goes into the
-    output's headers. `root` also starts a trace for batches that continue none, as the sampler
-    wills: for the first fold of the chain.
+    output's headers. `root` also starts a trace for batches of inputs that carry none, as the
+    sampler wills: for the first fold of the chain. Inputs whose subject does not begin with `prefix` are
+    none of the fold's: they neither start nor continue a trace.
     """
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if not _exports():
         return fold
-    return TracedFold(name, fold, trace.get_tracer("flyball"), root=root)
+    return TracedFold(name, fold, trace.get_tracer("flyball"), root=root, prefix=prefix)
+
+
+def traced_route(name: str, route: Route) -> Route:
+    """The route, with one span a message that dispatches come of; without an exporter itself.
+
+    The span continues the message's trace, and its context goes into each dispatch's headers. A
+    message that is read again after a restart makes its span again.
+    """
+    return tracing_route(name, route, trace.get_tracer("flyball")) if _exports() else route
+
+
+def tracing_route(name: str, route: Route, tracer: Tracer) -> Route:
+    """As `traced_route`, with a tracer of one's own."""
+
+    def traced_one(message: Input) -> Sequence[Dispatch]:
+        dispatches = route(message)
+        if not dispatches or not message.headers or not _is_sampled(message.headers):
+            return dispatches
+        span = tracer.start_span(
+            name,
+            context=extract(message.headers),
+            kind=SpanKind.CONSUMER,
+            attributes={"flyball.rows": len(dispatches)},
+        )
+        span.end()
+        return [replace(d, headers=inject(d.headers, span)) for d in dispatches]
+
+    return traced_one
 
 
 class TracedFold:
     """Wraps a fold; see `traced`. Keeps the headers of at most `MAX_LINKS` inputs."""
 
-    def __init__(self, name: str, fold: Fold, tracer: Tracer, *, root: bool = False) -> None:
+    def __init__(
+        self, name: str, fold: Fold, tracer: Tracer, *, root: bool = False, prefix: str = ""
+    ) -> None:
         self._name, self._fold, self._tracer, self._root = name, fold, tracer, root
+        self._prefix = prefix
         self._sampled: list[Mapping[str, str]] = []
+        self._has_untraced = False  # someone left it to us whether to sample
         self._began_ns = 0
         self.tick, self.since = fold.tick, fold.since
         self.dump, self.load = fold.dump, fold.load
 
     def step(self, message: Input) -> bool:
         """Fold one message and remember whose trace it belongs to."""
+        if not message.subject.startswith(self._prefix):
+            return self._fold.step(message)
         if not self._began_ns:
             self._began_ns = clock.wall_ns()
         headers = message.headers
-        if headers is not None and len(self._sampled) < MAX_LINKS and _is_sampled(headers):
+        if headers is None or TRACEPARENT not in headers:
+            self._has_untraced = True
+        elif len(self._sampled) < MAX_LINKS and _is_sampled(headers):
             self._sampled.append(headers)
         return self._fold.step(message)
 
@@ -145,8 +186,9 @@ class TracedFold:
         if output is None:
             return None
         sampled, began_ns = self._sampled, self._began_ns
-        self._sampled, self._began_ns = [], 0
-        if not sampled and not self._root:
+        starts = self._root and self._has_untraced  # a tick alone does not
+        self._sampled, self._began_ns, self._has_untraced = [], 0, False
+        if not sampled and not starts:
             return output
         return replace(output, headers=self._span(output, sampled, began_ns or None))
 
@@ -164,6 +206,10 @@ class TracedFold:
         )
         span.end()
         return inject(output.headers, span)
+
+
+def _exports() -> bool:
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 def _is_sampled(headers: Mapping[str, str]) -> bool:

@@ -27,7 +27,7 @@ from flyball_kit.fold import (
 )
 from flyball_kit.fold.broker import UNANSWERED, epoch_of
 from flyball_kit.fold.positions import Registered, forget, register
-from flyball_kit.telemetry import FoldTelemetry, traced
+from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
 from flyball_proto.spec import digest8
 
@@ -90,7 +90,7 @@ class Stage:
             state_bytes=self.settings.state_mib * streams.MIB,
         )
         self.folds[:] = [fold]
-        return traced(SERVICE, fold, root=True)
+        return traced(SERVICE, fold, root=True, prefix=f"metrics.{self.contract.source}.")
 
 
 class Folding:
@@ -151,7 +151,7 @@ class Quarantining:
             connect=connect_to,
             source=stage.target,
             target=streams.QUARANTINE.name,
-            route=self._unfinished.routing(route),
+            route=self._unfinished.routing(traced_route("ingest.quarantine", route)),
             complete=quarantine.fetch,
             options=DispatchOptions(retain_source_bytes=stage.settings.retain_mib * streams.MIB),
             observer=FoldTelemetry(self.name),

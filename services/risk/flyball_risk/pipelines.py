@@ -9,7 +9,7 @@ from flyball_kit.connect import Connect
 from flyball_kit.fold import Dispatcher, Endpoint, FoldOptions, FoldRunner
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
-from flyball_kit.telemetry import FoldTelemetry, traced
+from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
 from flyball_proto.spec import Pipeline
 from flyball_risk.dispatch import route
@@ -94,6 +94,6 @@ class Pipelines:
             connect=self._connect,
             source=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
             target=streams.ACTIONS.name,
-            route=route,
+            route=traced_route("risk.dispatch", route),
             observer=FoldTelemetry(f"actions.{name}.{partition}"),
         )
