@@ -53,6 +53,7 @@ class Outbox:
         self._settled = asyncio.Event()
         self._moved_s = 0.0
         self._failure: PublishRefusedError | None = None
+        self._refusal = "is the stack up, and may this user publish there?"
         self.stored = 0
         """Messages acknowledged."""
         self.last_sequence = 0
@@ -114,6 +115,7 @@ class Outbox:
         if error := answer.get("error"):
             if error.get("err_code") not in RETRIED:
                 self._fail(f"{sent.subject}: the stream refused a message: {error['description']}")
+            self._refusal = f"the stream said: {error['description']}"
             return
         sent.acknowledged = True
         self.last_sequence = max(self.last_sequence, int(answer["seq"]))
@@ -134,8 +136,8 @@ class Outbox:
                 continue
             if loop.time() - stuck_s > GIVE_UP_S:
                 self._fail(
-                    f"{self._waiting[0].subject}: not acknowledged for {GIVE_UP_S:.0f} s; is the "
-                    "stack up, and may this user publish there?"
+                    f"{self._waiting[0].subject}: not acknowledged for {GIVE_UP_S:.0f} s; "
+                    f"{self._refusal}"
                 )
                 return
             if self._client.is_connected:
