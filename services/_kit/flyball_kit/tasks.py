@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from flyball_kit.errors import PermanentError
+from flyball_kit.fold.broker import end
 
 STOP_TIMEOUT_S: Final = 10.0
 """A runner that has not stopped by then is cancelled; its position is safe in its output."""
@@ -43,9 +44,10 @@ class Loop:
             await self._task
 
     async def stop(self) -> None:
-        """Cancel the body."""
-        if self._task is not None:
-            self._task.cancel()
+        """Cancel the body until it has ended: the client library may swallow a cancellation."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await end(self._task)
 
     async def _as_coroutine(self) -> None:
         await self._body()
