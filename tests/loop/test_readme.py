@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 STANDS_FOR = {"FILE.csv": "history.csv", "COLUMN": "load"}
 """What a reader fills in."""
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 pytestmark = [pytest.mark.loop, pytest.mark.xdist_group("readme")]
 
