@@ -99,7 +99,9 @@ def main() -> None:
         made = single[:36_000] if batch == 1 else single
         print(f"single-sample, batches of {batch:5}: {run(made, WARM_SINGLE, batch):7.2f} us a row")
     for batch in (1, 10, 200):
-        print(f"20 samples,    batches of {batch:5}: {run(twenty, WARM_TWENTY, batch) / 20:7.2f} us a row")
+        print(
+            f"20 samples,    batches of {batch:5}: {run(twenty, WARM_TWENTY, batch) / 20:7.2f} us a row"
+        )
 
 
 if __name__ == "__main__":
