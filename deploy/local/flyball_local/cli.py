@@ -19,9 +19,10 @@ import typer
 from flyball_local.exits import EXIT_PROBLEM, exit_code, sentence
 
 DEFAULT_HOME: Final = Path(".flyball")
+PIPELINES: Final = Path(__file__).parents[3] / "pipelines"
 FIRST_METRIC: Final = (
-    "flyball apply -f pipelines/ran.yaml{home} && "
-    "flyball publish ran cell-1 RRU.PrbTotDl=96 RRC.ConnMean=310 "
+    "{flyball} apply -f {spec}{home} && "
+    "{flyball} publish ran cell-1 RRU.PrbTotDl=96 RRC.ConnMean=310 "
     "--label zone=residential --rows 8{home}"
 )
 
@@ -73,7 +74,8 @@ def up(
             _say(f"{name:<8} {stack.metrics_url(name)}/metrics")
         where = "" if home == DEFAULT_HOME else f" --home {home}"
         _say("a first metric and its verdict, in another terminal:")
-        _say(f"  {FIRST_METRIC.format(home=where)}")
+        spec = os.path.relpath(PIPELINES / "ran.yaml")
+        _say(f"  {FIRST_METRIC.format(flyball=sys.argv[0], spec=spec, home=where)}")
 
     sync = "always" if durable else None
     options = Options(partitions=partitions, sync_interval=sync, say=_say)

@@ -31,9 +31,16 @@ from flyball_local.provision import provision_bucket, provision_streams
 from flyball_local.service import Service
 from flyball_local.supervisor import Say, State, Supervisor
 from flyball_proto.roles import element_role
+from flyball_proto.streams import RETAIN_RATIO
 
 SERVICES: Final = ("ingest", "inference", "risk", "trainer", "registry", "deployer", "gateway")
 """In the order of starting; they are stopped from the end."""
+
+PURGING: Final = ("ingest", "inference", "risk")
+"""Services that write data-plane streams and purge them behind their readers."""
+
+MEMORY_MIB: Final = 96
+"""Input that ingest's windows reach back at most, when the streams are large enough."""
 
 BUCKET: Final = "flyball"
 REGION: Final = "us-east-1"
@@ -131,6 +138,7 @@ class Stack:
             "FLYBALL_PARTITIONS": str(self.options.partitions),
             "FLYBALL_METRICS_PORT": str(self.home.port(f"metrics-{service}")),
             "FLYBALL_LOG_FORMAT": "json",
+            **self._own_variables(service),
             # Each arena of malloc keeps freed memory; the services are single-threaded anyway.
             "MALLOC_ARENA_MAX": "2",
             **self.options.variables.get(service, {}),
@@ -240,6 +248,18 @@ class Stack:
         await provision_bucket(
             self.s3_endpoint, access, secret, bucket=BUCKET, region=REGION, secure=False
         )
+
+    def _own_variables(self, service: str) -> dict[str, str]:
+        """What only one service knows. Half of a stream is kept for readers that come late."""
+        found = {}
+        if service == "inference":
+            found["FLYBALL_INFERENCE_BUNDLE_DIR"] = str(self.home.data("bundles"))
+        if self.options.retain_mib and service in PURGING:
+            kept_mib = max(2, int(self.options.retain_mib * RETAIN_RATIO))
+            found[f"FLYBALL_{service.upper()}_RETAIN_MIB"] = str(kept_mib)
+            if service == "ingest":  # its look-back must lie within what is kept
+                found["FLYBALL_INGEST_MEMORY_MIB"] = str(min(MEMORY_MIB, kept_mib * 3 // 4))
+        return found
 
     def _redis_variables(self, service: str) -> dict[str, str]:
         if self.degraded or service not in REDIS_USERS:

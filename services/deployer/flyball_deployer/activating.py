@@ -32,7 +32,7 @@ class Activation:
             await self._seats.move(model.pipeline, transition.pointer, revision=revision)
             await self._announce(model.pipeline, transition.pointer)
             return
-        log.info("%s of %s: %s", model.digest[:12], model.pipeline, transition.reason)
+        log.debug("%s of %s: %s", model.digest[:12], model.pipeline, transition.reason)
         await self._announce_again(seat, model)
 
     async def sweep(self) -> None:
