@@ -239,21 +239,24 @@ def _put_flow(message: pb.Flow, flow: Flow) -> None:
 
 
 def _get_flow(message: pb.Flow) -> Flow:
-    skipped = message.skipped
-    n = len(skipped.reason)
     return Flow(
         message.covers.origin,
         message.covers.first,
         message.covers.last,
-        Skipped(
-            _column(skipped.sequence, U64, n, "skipped.sequence"),
-            _column(skipped.rows, U32, n, "skipped.rows"),
-            _column(skipped.reason, U8, n, "skipped.reason"),
-            tuple(skipped.detail),
-        ),
+        _get_skipped(message.skipped),
         Mark(message.mark.id, message.mark.time_ms) if message.HasField("mark") else None,
         message.tick_ms,
         dict(message.revisions),
+    )
+
+
+def _get_skipped(message: pb.Skipped) -> Skipped:
+    n = len(message.reason)
+    return Skipped(
+        _column(message.sequence, U64, n, "skipped.sequence"),
+        _column(message.rows, U32, n, "skipped.rows"),
+        _column(message.reason, U8, n, "skipped.reason"),
+        tuple(message.detail),
     )
 
 
@@ -329,6 +332,16 @@ def decode_features(data: bytes) -> Features:
         tuple(message.target_metric),
         _column(message.target, F64, n * targets, "target").reshape(n, targets),
     )
+
+
+def decode_skipped(data: bytes) -> Skipped:
+    """What was skipped in a `FeatureBatch`, without decoding its rows.
+
+    Raises:
+        BatchError: The bytes are no such message, or the columns of what was skipped disagree.
+    """
+    found = _parse(pb.FeatureBatch(), data).flow.skipped
+    return _get_skipped(found) if found.reason else Skipped.none()
 
 
 def encode_decisions(batch: Decisions) -> bytes:

@@ -7,10 +7,12 @@ nothing is paid for them. Spans are made per batch, never per row.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -70,13 +72,16 @@ def set_up(settings: KitSettings, service: str) -> Telemetry:
 
 
 class FoldTelemetry:
-    """A `FoldObserver` that counts: rows, commits, retries, reopened readers, lag."""
+    """A `FoldObserver` that counts: rows, commits, retries, reopened readers, lag.
+
+    What every commit changes is a plain number here, read when metrics are collected: an SDK counter
+    costs 7 microseconds a call, which a commit of one row feels. A fold that ended stays with its
+    last numbers; one of the same name goes on from them.
+    """
 
     def __init__(self, fold: str) -> None:
-        meter = metrics.get_meter("flyball")
+        meter = _observe_folds()
         self._labels = {"fold": fold}
-        self._rows = meter.create_counter("flyball.fold.rows", description="Rows committed.")
-        self._commits = meter.create_counter("flyball.fold.commits", description="Outputs stored.")
         self._retries = meter.create_counter(
             "flyball.fold.retries", description="Commits sent again: no answer, or a full stream."
         )
@@ -89,14 +94,12 @@ class FoldTelemetry:
             description="From the first publish of an output to its acknowledgement.",
             explicit_bucket_boundaries_advisory=COMMIT_BUCKETS_S,
         )
-        self._lag = meter.create_gauge(
-            "flyball.fold.lag", unit="{message}", description="Stored, but not yet received."
-        )
+        self._counts = _FOLDS.setdefault(fold, _Counts())
 
     def committed(self, output: Output, duration_s: float) -> None:
         """Count an output and its rows."""
-        self._commits.add(1, self._labels)
-        self._rows.add(output.rows, self._labels)
+        self._counts.commits += 1
+        self._counts.rows += output.rows
         self._seconds.record(duration_s, self._labels)
 
     def retried(self) -> None:
@@ -109,7 +112,42 @@ class FoldTelemetry:
 
     def lagging(self, messages: int) -> None:
         """Remember the lag."""
-        self._lag.set(messages, self._labels)
+        self._counts.lag = messages
+
+
+@dataclass(slots=True)
+class _Counts:
+    rows: int = 0
+    commits: int = 0
+    lag: int = 0
+
+
+_FOLDS: Final[dict[str, _Counts]] = {}
+
+
+@cache
+def _observe_folds() -> Meter:
+    """The meter, with the instruments that read the counts of every fold of this process."""
+
+    def observing(what: str) -> Callable[[CallbackOptions], list[Observation]]:
+        return lambda _: [
+            Observation(getattr(counts, what), {"fold": fold}) for fold, counts in _FOLDS.items()
+        ]
+
+    meter = metrics.get_meter("flyball")
+    meter.create_observable_counter(
+        "flyball.fold.rows", [observing("rows")], description="Rows committed."
+    )
+    meter.create_observable_counter(
+        "flyball.fold.commits", [observing("commits")], description="Outputs stored."
+    )
+    meter.create_observable_gauge(
+        "flyball.fold.lag",
+        [observing("lag")],
+        unit="{message}",
+        description="Stored, but not yet received.",
+    )
+    return meter
 
 
 def traced(name: str, fold: Fold, *, root: bool = False, prefix: str = "") -> Fold:

@@ -10,7 +10,7 @@ from nats.js.errors import NotFoundError
 
 from flyball_kit.fold import Dispatch, Input
 from flyball_proto import subjects
-from flyball_proto.columns import SkipReason, decode_features
+from flyball_proto.columns import SkipReason, decode_skipped
 from flyball_proto.headers import (
     CONTENT_TYPE,
     COVERS,
@@ -31,7 +31,7 @@ TOO_LARGE: Final = "payload-too-large"
 
 def route(message: Input, subject: str) -> Dispatches:
     """One dispatch a refused report of a committed `FeatureBatch`; its payload is yet to be read."""
-    skipped = decode_features(message.data).flow.skipped
+    skipped = decode_skipped(message.data)
     details = skipped.detail or [""] * len(skipped.reason)
     return [
         Dispatch(
