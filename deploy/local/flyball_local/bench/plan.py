@@ -35,6 +35,9 @@ AIMS: Final = (
     Aim("2x overload, share of the peak", "core 2x overload", "share_of_peak", at_least=0.8),
 )
 
+WARM_UP: Final = Run("warm-up", "core", 20_000, 3.0, samples=20)
+"""Fills every element's windows: half-empty ones cost more to compute."""
+
 RATES: Final = (2_000, 10_000, 30_000)
 SINGLE_STEPS: Final = (20_000, 30_000, 40_000, 50_000, 60_000)
 BATCH_STEPS: Final = (50_000, 100_000, 150_000, 200_000, 250_000)

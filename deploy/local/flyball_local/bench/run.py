@@ -108,7 +108,7 @@ async def run_bench(*, quick: bool, say: Say) -> Report:
             bench = Bench(stack, say)
             await bench.prepare()
             report.onnx_rows_per_s = await bench.onnx()
-            await bench.run(Run("warm-up", "core", 2_000, 2.0))
+            await bench.run(plan.WARM_UP)
             for load in plan.fixed(seconds):
                 report.results.append(await bench.run(load))
             report.results.append(await bench.run(Run("acked limit", "acked", 0, seconds)))
