@@ -19,29 +19,15 @@ from nats.aio.client import Client
 from nats.js.api import PubAck  # noqa: TC002 - beside its neighbours
 from nats.js.client import JetStreamContext
 
+from flyball_local.bench.load import SOURCE, Load
 from flyball_proto import headers, roles, subjects
 
-SOURCE = "bench"
 BASE_MS = 1_767_225_600_000
 """Event time of the first report: 2026-01-01T00:00:00Z. Each element counts on in seconds."""
 TICK_S = 0.001
 """Less would spin: the event loop counts in milliseconds."""
 IN_FLIGHT = 4000
 """Unacknowledged publishes at most, in mode `acked`."""
-
-
-class Load(msgspec.Struct, frozen=True):
-    """What to send: `rate` rows a second (0 = as fast as it goes) for `seconds`."""
-
-    url: str
-    seed_file: str
-    mode: str
-    rate: float
-    seconds: float
-    run: str
-    first_round: int = 0
-    elements: int = 1000
-    samples: int = 1
 
 
 @dataclass(slots=True)

@@ -24,8 +24,8 @@ from flyball_kit.settings import KitSettings
 from flyball_local import specfile
 from flyball_local.audit import Auditor, Beginning
 from flyball_local.bench import measure, plan
-from flyball_local.bench.generator import SOURCE, Load
 from flyball_local.bench.limits import onnx_rows_per_s
+from flyball_local.bench.load import SOURCE, Load
 from flyball_local.bench.plan import Run
 from flyball_local.bench.usage import Usage, spent, usage
 from flyball_local.control import apply
