@@ -79,7 +79,7 @@ class Unfinished:
 
         def watched(message: Input) -> Dispatches:
             words = ((message.headers or {}).get(COVERS) or "").split()
-            if len(words) == 3:
+            if len(words) == 3 and words[2] != "0":  # a tick covers nothing
                 self._under_way.append((message.sequence, int(words[1]), int(words[2])))
             return make(message)
 
