@@ -63,16 +63,26 @@ class Fold(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to read or write. An input may hold wildcards and further subjects of the stream."""
+    """Where to read or write. An input may hold wildcards and further subjects of the stream.
+
+    `own` names the part of what is read that matters, when more is read because a filter costs the
+    broker more than passing over a message does: only that is registered, and purged, as ours.
+    """
 
     stream: str
     subject: str
     also: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[str, ...]:
         """All subjects that are read."""
         return (self.subject, *self.also)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The subjects whose messages must not vanish unread."""
+        return self.own or self.subjects
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ class Dispatcher(Loop):
 
     async def _save(self, unneeded: int) -> None:
         """Save the position; `unneeded` is what the writer before us may purge behind."""
-        registered = Registered(unneeded, " ".join(self._source.subjects), self._epoch)
+        registered = Registered(unneeded, " ".join(self._source.needed), self._epoch)
         position = Position(self._done + 1, self._done, 0, self._time_ns, self._epoch)
         await self._record.commit(Output(registered.to_json()), position, None)
         self._saved = (self._done, unneeded)

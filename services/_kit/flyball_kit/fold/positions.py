@@ -185,7 +185,7 @@ class Housekeeping:
         try:
             await self._register()
             for endpoint, keep_bytes in self._retain.items():
-                for subject in endpoint.subjects:
+                for subject in endpoint.needed:
                     await purge_behind(self._js, endpoint.stream, subject, keep_bytes=keep_bytes)
         except (APIError, *UNANSWERED) as error:
             log.info("position of %s not registered: %s", self._reader, error)

@@ -317,7 +317,7 @@ class FoldRunner(Loop):
     def _housekeeper(self) -> Housekeeping:
         def position() -> Registered:
             sequence = min(self._position.needed_from - 1, self.reader.surely_read)
-            return Registered(sequence, " ".join(self._source.subjects), self._position.epoch)
+            return Registered(sequence, " ".join(self._source.needed), self._position.epoch)
 
         bounds = {
             self._target: self._options.retain_bytes,
