@@ -82,7 +82,7 @@ def up(line: str, folder: Path) -> Iterator[None]:
     try:
         for said_line in process.stderr:
             said.append(said_line)
-            if said_line.startswith("  flyball apply"):
+            if "flyball apply -f" in said_line:
                 break
         else:
             pytest.fail(f"{line} ended by itself: {said}")
