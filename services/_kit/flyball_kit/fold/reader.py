@@ -271,13 +271,12 @@ class Reader:
         """Look for input that vanished unread, which the broker tells nobody.
 
         In a shared stream jumps of the sequence are normal. So: has the stream's beginning passed
-        what was surely read at the last look, and what was received before this one? Conservative
-        (a reader that lags by the whole retention is told of a loss), never silent.
+        what was surely read at the last look? Conservative (a reader that lags by the whole
+        retention is told of a loss), never silent.
         """
         seen, info = self._seen, await self._js.stream_info(self._source.stream)
-        read = max(seen, self.surely_read)
-        if info.state.first_seq > read + 1:
-            raise self._lost(read, f"the stream now begins at {info.state.first_seq}")
+        if info.state.first_seq > self.surely_read + 1:
+            raise self._lost(self.surely_read, f"the stream now begins at {info.state.first_seq}")
         if (
             info.state.last_seq < seen
             or not info.created
