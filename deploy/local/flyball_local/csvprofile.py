@@ -120,7 +120,7 @@ def profile(path: Path, *, time: str | None = None, element: str | None = None) 
         CsvError: The file or a column is missing, or a row does not fit; names what was found.
     """
     try:
-        with _opened(path) as lines:
+        with open_csv(path) as lines:
             return _profile(path, csv.reader(lines, strict=True), time, element)
     except OSError as error:
         why = f"{path}: found no readable file ({error.strerror or error})"
@@ -143,7 +143,8 @@ def pick_column(path: Path, header: Sequence[str], wanted: str, what: str) -> st
     raise CsvError(f"{path}: found no column {wanted!r}; valid: {listed(header, wanted)}; {step}")
 
 
-def _opened(path: Path) -> TextIO:
+def open_csv(path: Path) -> TextIO:
+    """The file as text, unzipped if it begins like gzip; a byte-order mark is passed over."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     if zipped:

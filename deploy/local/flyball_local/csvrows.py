@@ -5,23 +5,21 @@ and ends in quarantine with its reason. Only what cannot be published at all is 
 """
 
 import csv
-import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import msgspec
 
-from flyball_local.csvprofile import CsvError, pick_column
+from flyball_local.csvprofile import CsvError, open_csv, pick_column
 from flyball_proto import subjects
 from flyball_proto.spec import CsvMapping, Source
 
 _encode: Final = msgspec.json.Encoder().encode
-_GZIP: Final = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def read_rows(path: Path, source: Source) -> Iterator[CsvRow]:
             element could have sent.
     """
     try:
-        with closing(_opened(path)) as lines:
+        with closing(open_csv(path)) as lines:
             reader = csv.reader(lines, strict=True)
             header = next(reader, [])
             columns = find_columns(path, header, source)
@@ -137,14 +135,6 @@ _TIMES: Final[dict[str, Callable[[str], int]]] = {
     "epoch_s": lambda text: round(float(text) * 1000),
     "epoch_ms": lambda text: round(float(text)),
 }
-
-
-def _opened(path: Path) -> TextIO:
-    with path.open("rb") as file:
-        zipped = file.read(2) == _GZIP
-    if zipped:
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _unsendable(path: Path, number: int, found: str, valid: str) -> CsvError:
