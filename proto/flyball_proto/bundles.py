@@ -8,6 +8,7 @@ from typing import Final
 from flyball_proto.events import Manifest
 
 MAX_MANIFEST_BYTES: Final = 1 << 20
+MAX_SIGNATURE_BYTES: Final = 4096
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -24,6 +25,21 @@ def onnx_key(digest: str) -> str:
 def manifest_key(digest: str) -> str:
     """The S3 key of the manifest."""
     return f"models/{digest}/manifest.json"
+
+
+def signature_key(digest: str) -> str:
+    """The S3 key of the signature over the manifest."""
+    return f"models/{digest}/signature.json"
+
+
+def report_key(digest: str) -> str:
+    """The S3 key of the holdout report: measured, so not covered by digest or signature."""
+    return f"models/{digest}/report.json"
+
+
+def dataset_key(digest: str) -> str:
+    """The S3 key of a training data set."""
+    return f"datasets/{digest}.parquet"
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

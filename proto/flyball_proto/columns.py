@@ -23,7 +23,7 @@ F32: Final = np.dtype("<f4")
 F64: Final = np.dtype("<f8")
 
 Column = NDArray[Any]
-_Batch = TypeVar("_Batch", pb.FeatureBatch, pb.DecisionBatch, pb.VerdictBatch)
+_Batch = TypeVar("_Batch", pb.FeatureBatch, pb.DecisionBatch, pb.VerdictBatch, pb.SampleBatch)
 
 
 class BatchError(ValueError):
@@ -78,6 +78,8 @@ class Verdict(IntEnum):
     DENY = 5
     ADVISE = 6
     """Recorded only: the pipeline is advisory."""
+    WITHHOLD = 7
+    """Would have been dispatched, but was left alone at random, so that effects stay measurable."""
 
 
 DISPATCHED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.REPLACE)
@@ -86,10 +88,11 @@ DISPATCHED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.REPLACE)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """End of a lockstep stretch."""
+    """End of a lockstep stretch; behind the `last` one nobody waits for anybody."""
 
     id: str
     time_ms: int
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,33 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Truth that arrived; n labels, m distinct elements."""
+
+    element: Sequence[str]  # (m,)
+    element_index: Column  # u32 (n,)
+    sequence: Column  # u64 (n,), of METRICS
+    time_ms: Column  # i64 (n,), event time of the row it is the truth about
+    value: Column  # f64 (n,)
+    before: Column  # u32 (n,), rows of its batch that came before it
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    @staticmethod
+    def none() -> "Arrivals":
+        """No labels."""
+        return Arrivals(
+            (),
+            np.empty(0, U32),
+            np.empty(0, U64),
+            np.empty(0, I64),
+            np.empty(0, F64),
+            np.empty(0, U32),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Features:
     """Rows as a model reads them."""
 
@@ -171,6 +201,7 @@ class Features:
     quality: Column  # u8 (n,)
     target_metric: Sequence[str] = ()
     target: Column = field(default_factory=lambda: np.empty((0, 0), F64))  # f64 (n, target_metric)
+    arrivals: Arrivals = field(default_factory=Arrivals.none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +241,41 @@ class Verdicts:
     reason_index: Column  # u16 (n,), 0 = none
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What one model did among all verdicts behind a batch, with or without a label."""
+
+    model: Model
+    rows: int
+    not_finite: int = 0
+    action: Mapping[str, int] = field(default_factory=dict)
+    verdict: Mapping[int, int] = field(default_factory=dict)
+    category: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Decided rows with the truth about them, in the order in which it became known."""
+
+    pipeline: str
+    feature_digest: str
+    flow: Flow
+    rows: Rows
+    feature: Column  # f32 (n, width), as decided on
+    label: Column  # f64 (n,)
+    known_ms: Column  # i64 (n,), event time at which the label was complete
+    weight: Column  # f64 (n,), 1 / probability of having been left alone
+    censored: Column  # u8 (n,), 1 = an applied action falsified the label
+    model: Sequence[Model]
+    model_index: Column  # u8 (n,)
+    score: Column  # f64 (n,), as decided
+    verdict: Column  # u8 (n,)
+    quality: Column  # u8 (n,)
+    tally: Sequence[Tally] = ()
+    unlabelled: int = 0
+    share: float = 1.0
+
+
 def _bytes(column: Column, dtype: np.dtype[Any]) -> bytes:
     return np.ascontiguousarray(column, dtype).tobytes()
 
@@ -233,7 +299,8 @@ def _put_flow(message: pb.Flow, flow: Flow) -> None:
     message.skipped.reason = _bytes(flow.skipped.reason, U8)
     message.skipped.detail.extend(flow.skipped.detail)
     if flow.mark:
-        message.mark.id, message.mark.time_ms = flow.mark.id, flow.mark.time_ms
+        mark = flow.mark
+        message.mark.id, message.mark.time_ms, message.mark.last = mark.id, mark.time_ms, mark.last
     message.tick_ms = flow.tick_ms
     message.revisions.update(flow.revisions)
 
@@ -244,10 +311,14 @@ def _get_flow(message: pb.Flow) -> Flow:
         message.covers.first,
         message.covers.last,
         _get_skipped(message.skipped),
-        Mark(message.mark.id, message.mark.time_ms) if message.HasField("mark") else None,
+        _get_mark(message.mark) if message.HasField("mark") else None,
         message.tick_ms,
         dict(message.revisions),
     )
+
+
+def _get_mark(message: pb.Mark) -> Mark:
+    return Mark(message.id, message.time_ms, message.last)
 
 
 def _get_skipped(message: pb.Skipped) -> Skipped:
@@ -283,9 +354,29 @@ def _get_rows(message: pb.Rows) -> Rows:
     )
 
 
+def _put_arrivals(message: pb.Arrivals, arrivals: Arrivals) -> None:
+    message.element.extend(arrivals.element)
+    message.element_index = _bytes(arrivals.element_index, U32)
+    message.sequence = _bytes(arrivals.sequence, U64)
+    message.time_ms = _bytes(arrivals.time_ms, I64)
+    message.value = _bytes(arrivals.value, F64)
+    message.before = _bytes(arrivals.before, U32)
+
+
+def _get_arrivals(message: pb.Arrivals) -> Arrivals:
+    n = len(message.sequence) // U64.itemsize
+    return Arrivals(
+        tuple(message.element),
+        _column(message.element_index, U32, n, "arrivals.element_index"),
+        _column(message.sequence, U64, n, "arrivals.sequence"),
+        _column(message.time_ms, I64, n, "arrivals.time_ms"),
+        _column(message.value, F64, n, "arrivals.value"),
+        _column(message.before, U32, n, "arrivals.before"),
+    )
+
+
 def _put_models(message: pb.DecisionBatch | pb.VerdictBatch, batch: Decisions | Verdicts) -> None:
-    for m in batch.model:
-        message.model.add(digest=m.digest, epoch=m.epoch, stage=m.stage, trainer=m.trainer)
+    message.model.extend(_model_ref(m) for m in batch.model)
     message.model_index = _bytes(batch.model_index, U8)
     message.score = _bytes(batch.score, F64)
     message.action.extend(batch.action)
@@ -294,7 +385,7 @@ def _put_models(message: pb.DecisionBatch | pb.VerdictBatch, batch: Decisions | 
 
 
 def _get_models(message: pb.DecisionBatch | pb.VerdictBatch) -> tuple[Model, ...]:
-    return tuple(Model(m.digest, m.epoch, m.stage, m.trainer) for m in message.model)
+    return tuple(map(_model, message.model))
 
 
 def encode_features(batch: Features) -> bytes:
@@ -310,6 +401,8 @@ def encode_features(batch: Features) -> bytes:
     )
     _put_flow(message.flow, batch.flow)
     _put_rows(message.rows, batch.rows)
+    if len(batch.arrivals):
+        _put_arrivals(message.arrivals, batch.arrivals)
     return message.SerializeToString()
 
 
@@ -331,6 +424,7 @@ def decode_features(data: bytes) -> Features:
         _column(message.quality, U8, n, "quality"),
         tuple(message.target_metric),
         _column(message.target, F64, n * targets, "target").reshape(n, targets),
+        _get_arrivals(message.arrivals) if message.HasField("arrivals") else Arrivals.none(),
     )
 
 
@@ -415,6 +509,90 @@ def decode_verdicts(data: bytes) -> Verdicts:
         _column(message.risk, F64, n, "risk"),
         tuple(message.reason),
         _column(message.reason_index, U16, n, "reason_index"),
+    )
+
+
+def encode_samples(batch: Samples) -> bytes:
+    """`Samples` as a `SampleBatch` message."""
+    message = pb.SampleBatch(
+        pipeline=batch.pipeline,
+        feature_digest=batch.feature_digest,
+        width=batch.feature.shape[1],
+        feature=_bytes(batch.feature, F32),
+        label=_bytes(batch.label, F64),
+        known_ms=_bytes(batch.known_ms, I64),
+        weight=_bytes(batch.weight, F64),
+        censored=_bytes(batch.censored, U8),
+        model_index=_bytes(batch.model_index, U8),
+        score=_bytes(batch.score, F64),
+        verdict=_bytes(batch.verdict, U8),
+        quality=_bytes(batch.quality, U8),
+        unlabelled=batch.unlabelled,
+        share=batch.share,
+    )
+    _put_flow(message.flow, batch.flow)
+    _put_rows(message.rows, batch.rows)
+    message.model.extend(_model_ref(m) for m in batch.model)
+    for tally in batch.tally:
+        message.tally.add(
+            model=_model_ref(tally.model),
+            rows=tally.rows,
+            not_finite=tally.not_finite,
+            action=tally.action,
+            verdict=tally.verdict,
+            category=tally.category,
+        )
+    return message.SerializeToString()
+
+
+def decode_samples(data: bytes) -> Samples:
+    """`SampleBatch` bytes as `Samples`.
+
+    Raises:
+        BatchError: The bytes are no such message, or its columns disagree.
+    """
+    message = _parse(pb.SampleBatch(), data)
+    rows = _get_rows(message.rows)
+    n, width = len(rows), message.width
+    return Samples(
+        message.pipeline,
+        message.feature_digest,
+        _get_flow(message.flow),
+        rows,
+        _column(message.feature, F32, n * width, "feature").reshape(n, width),
+        _column(message.label, F64, n, "label"),
+        _column(message.known_ms, I64, n, "known_ms"),
+        _column(message.weight, F64, n, "weight"),
+        _column(message.censored, U8, n, "censored"),
+        tuple(map(_model, message.model)),
+        _column(message.model_index, U8, n, "model_index"),
+        _column(message.score, F64, n, "score"),
+        _column(message.verdict, U8, n, "verdict"),
+        _column(message.quality, U8, n, "quality"),
+        tuple(map(_tally, message.tally)),
+        message.unlabelled,
+        message.share,
+    )
+
+
+def _model_ref(model: Model) -> pb.ModelRef:
+    return pb.ModelRef(
+        digest=model.digest, epoch=model.epoch, stage=model.stage, trainer=model.trainer
+    )
+
+
+def _model(message: pb.ModelRef) -> Model:
+    return Model(message.digest, message.epoch, message.stage, message.trainer)
+
+
+def _tally(message: pb.Tally) -> Tally:
+    return Tally(
+        _model(message.model),
+        message.rows,
+        message.not_finite,
+        dict(message.action),
+        dict(message.verdict),
+        dict(message.category),
     )
 
 

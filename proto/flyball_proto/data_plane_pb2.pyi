@@ -63,12 +63,14 @@ class Skipped(_message.Message):
     def __init__(self, sequence: _Optional[bytes] = ..., rows: _Optional[bytes] = ..., reason: _Optional[bytes] = ..., detail: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Mark(_message.Message):
-    __slots__ = ("id", "time_ms")
+    __slots__ = ("id", "time_ms", "last")
     ID_FIELD_NUMBER: _ClassVar[int]
     TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     id: str
     time_ms: int
-    def __init__(self, id: _Optional[str] = ..., time_ms: _Optional[int] = ...) -> None: ...
+    last: bool
+    def __init__(self, id: _Optional[str] = ..., time_ms: _Optional[int] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class Flow(_message.Message):
     __slots__ = ("covers", "skipped", "mark", "tick_ms", "revisions")
@@ -109,8 +111,24 @@ class Rows(_message.Message):
     label_index: bytes
     def __init__(self, element: _Optional[_Iterable[str]] = ..., element_index: _Optional[bytes] = ..., sequence: _Optional[bytes] = ..., sample: _Optional[bytes] = ..., time_ms: _Optional[bytes] = ..., label_set: _Optional[_Iterable[str]] = ..., label_index: _Optional[bytes] = ...) -> None: ...
 
+class Arrivals(_message.Message):
+    __slots__ = ("element", "element_index", "sequence", "time_ms", "value", "before")
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    element: _containers.RepeatedScalarFieldContainer[str]
+    element_index: bytes
+    sequence: bytes
+    time_ms: bytes
+    value: bytes
+    before: bytes
+    def __init__(self, element: _Optional[_Iterable[str]] = ..., element_index: _Optional[bytes] = ..., sequence: _Optional[bytes] = ..., time_ms: _Optional[bytes] = ..., value: _Optional[bytes] = ..., before: _Optional[bytes] = ...) -> None: ...
+
 class FeatureBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "width", "feature", "quality", "target_metric", "target")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "width", "feature", "quality", "target_metric", "target", "arrivals")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +138,7 @@ class FeatureBatch(_message.Message):
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     TARGET_METRIC_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    ARRIVALS_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -129,7 +148,8 @@ class FeatureBatch(_message.Message):
     quality: bytes
     target_metric: _containers.RepeatedScalarFieldContainer[str]
     target: bytes
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., target_metric: _Optional[_Iterable[str]] = ..., target: _Optional[bytes] = ...) -> None: ...
+    arrivals: Arrivals
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., target_metric: _Optional[_Iterable[str]] = ..., target: _Optional[bytes] = ..., arrivals: _Optional[_Union[Arrivals, _Mapping]] = ...) -> None: ...
 
 class ModelRef(_message.Message):
     __slots__ = ("digest", "epoch", "stage", "trainer")
@@ -200,3 +220,80 @@ class VerdictBatch(_message.Message):
     reason: _containers.RepeatedScalarFieldContainer[str]
     reason_index: bytes
     def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ...) -> None: ...
+
+class Tally(_message.Message):
+    __slots__ = ("model", "rows", "not_finite", "action", "verdict", "category")
+    class ActionEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class VerdictEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    class CategoryEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    NOT_FINITE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    model: ModelRef
+    rows: int
+    not_finite: int
+    action: _containers.ScalarMap[str, int]
+    verdict: _containers.ScalarMap[int, int]
+    category: _containers.ScalarMap[int, int]
+    def __init__(self, model: _Optional[_Union[ModelRef, _Mapping]] = ..., rows: _Optional[int] = ..., not_finite: _Optional[int] = ..., action: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[_Mapping[int, int]] = ..., category: _Optional[_Mapping[int, int]] = ...) -> None: ...
+
+class SampleBatch(_message.Message):
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "width", "feature", "label", "known_ms", "weight", "censored", "model", "model_index", "score", "verdict", "quality", "tally", "unlabelled", "share")
+    PIPELINE_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_MS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    CENSORED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TALLY_FIELD_NUMBER: _ClassVar[int]
+    UNLABELLED_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    pipeline: str
+    feature_digest: str
+    flow: Flow
+    rows: Rows
+    width: int
+    feature: bytes
+    label: bytes
+    known_ms: bytes
+    weight: bytes
+    censored: bytes
+    model: _containers.RepeatedCompositeFieldContainer[ModelRef]
+    model_index: bytes
+    score: bytes
+    verdict: bytes
+    quality: bytes
+    tally: _containers.RepeatedCompositeFieldContainer[Tally]
+    unlabelled: int
+    share: float
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., label: _Optional[bytes] = ..., known_ms: _Optional[bytes] = ..., weight: _Optional[bytes] = ..., censored: _Optional[bytes] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., tally: _Optional[_Iterable[_Union[Tally, _Mapping]]] = ..., unlabelled: _Optional[int] = ..., share: _Optional[float] = ...) -> None: ...

@@ -58,6 +58,32 @@ class ModelTrained(Event):
     trainer: str
     feature_digest: str
     size_bytes: int
+    kind: str = "baseline"
+    trained_through: dict[str, int] = Field(
+        default={}, description="Partition to the METRICS sequence up to which it has learnt."
+    )
+    trained_through_ms: int = Field(default=0, description="Newest event time it has learnt from.")
+    rows: int = Field(default=0, ge=0, description="Rows it was fitted to.")
+    because: Literal["applied", "cadence", "drift"] = "applied"
+    mark: str | None = Field(default=None, description="The lockstep mark at which it was due.")
+    fit_ms: float = 0.0
+
+
+class TrainingFailed(Event):
+    """A training that was due gave no model; what was found and what would be needed."""
+
+    domain, what = "model", "training-failed"
+    trainer: str
+    found: str
+    needed: str
+
+
+class TrainerSettled(Event):
+    """Every training that was due by the data up to a lockstep mark has ended."""
+
+    domain, what = "runtime", "settled.trainer"
+    mark: str
+    digests: tuple[str, ...] = Field(description="Models that were published for this mark.")
 
 
 class ModelAdmitted(Event):
@@ -67,6 +93,10 @@ class ModelAdmitted(Event):
     digest: str
     trainer: str
     feature_digest: str
+    valid_from: dict[str, int] = Field(
+        default={},
+        description="Partition to the METRICS sequence behind which its trainer answers with it.",
+    )
 
 
 class ModelRefused(Event):
@@ -80,16 +110,6 @@ class ModelRefused(Event):
     limit: str
 
 
-class DeploymentActivated(Event):
-    """The active pointer of a pipeline moved."""
-
-    domain, what = "deployment", "activated"
-    digest: str
-    trainer: str
-    epoch: int = Field(ge=1)
-    reason: str
-
-
 class ModelFlipped(Event):
     """A runtime now answers with this model."""
 
@@ -98,6 +118,25 @@ class ModelFlipped(Event):
     digest: str
     epoch: int
     load_ms: float
+
+
+class ModelTripped(Event):
+    """A runtime cannot answer with a model: it is not usable, or its scores are not finite."""
+
+    domain, what = "runtime", "tripped"
+    digest: str
+    epoch: int
+    detail: str
+
+
+class ModelMeasured(Event):
+    """How long a runtime took to score with its models, now and then while a canary answers."""
+
+    domain, what = "runtime", "measured"
+    partition: int
+    epoch: int
+    p99_ms: dict[str, float] = Field(description="Digest to the 99th percentile of a call.")
+    calls: dict[str, int]
 
 
 class InputLost(Event):
@@ -135,18 +174,6 @@ class Action(Wire):
     epoch: int
 
 
-class ActiveModel(Wire):
-    """The active pointer in KV `deployments`, key `<pipeline>`, moved by compare-and-set."""
-
-    version: Literal[1] = 1
-    digest: str
-    trainer: str
-    feature_digest: str
-    epoch: int = Field(ge=1)
-    since: datetime
-    reason: str
-
-
 class ModelRecord(Wire):
     """A model in KV `models`, key `<pipeline>.<digest>`."""
 
@@ -156,9 +183,16 @@ class ModelRecord(Wire):
     manifest_digest: str
     trainer: str
     feature_digest: str
-    stage: Literal["challenger", "canary", "active", "fallback", "retired", "refused"]
+    stage: Literal[
+        "challenger", "canary", "active", "fallback", "retired", "refused", "rolled-back"
+    ]
     size_bytes: int
     admitted_at: datetime
+    kind: str = "baseline"
+    trained_through: dict[str, int] = {}
+    trained_through_ms: int = 0
+    rows: int = 0
+    valid_from: dict[str, int] = {}
 
 
 class Manifest(Wire):
@@ -175,3 +209,22 @@ class Manifest(Wire):
     input_name: str = "features"
     output_name: str = "score"
     parameters: dict[str, float | int | str | bool] = {}
+    trained_through: dict[str, int] = Field(
+        default={}, description="Partition to the METRICS sequence up to which it has learnt."
+    )
+    trained_through_ms: int = 0
+    holdout_from_ms: int = Field(
+        default=0, description="Rows from this event time on were held out; 0 = none were."
+    )
+    rows: int = 0
+    dataset_digest: str = Field(default="", description="SHA-256 of the Parquet file in S3, hex.")
+    seed: int = 0
+    platform: str = Field(default="", description="Library versions and CPU that it was fitted on.")
+
+
+class Signature(Wire):
+    """Who vouches for a manifest's bytes: `models/<digest>/signature.json`."""
+
+    version: Literal[1] = 1
+    key: str = Field(description="Public NKey of the trainer.")
+    signature: str = Field(description="Ed25519 over the manifest's bytes, base64.")

@@ -132,14 +132,14 @@ _STACK: Final = Role("stack", (">",), (">",))
 _SERVICES: Final = (
     _service(
         "ingest",
-        reads=(streams.METRICS, streams.FEATURES),
+        reads=(streams.METRICS, streams.FEATURES, streams.VERDICTS, streams.SAMPLES),
         folds=(streams.METRICS, streams.FEATURES, streams.SAMPLES, streams.QUARANTINE),
         kv_reads=(streams.PIPELINES,),
         publish=("features.>", "samples.>", "quarantine.>"),
     ),
     _service(
         "inference",
-        reads=(streams.FEATURES,),
+        reads=(streams.FEATURES, streams.EVENTS),
         folds=(streams.DECISIONS,),
         kv_reads=(streams.PIPELINES, streams.DEPLOYMENTS, streams.MODELS),
         publish=("decisions.>",),
@@ -156,7 +156,7 @@ _SERVICES: Final = (
         "trainer",
         reads=(streams.EVENTS, streams.SAMPLES),
         kv_reads=(streams.PIPELINES,),
-        publish=("model.*.trained",),
+        publish=("model.*.trained", "model.*.training-failed"),
     ),
     _service(
         "registry",
@@ -197,6 +197,7 @@ _PEOPLE_AND_TOOLS: Final = (
                 streams.AUDIT,
                 streams.DEAD,
                 streams.FEATURES,
+                streams.SAMPLES,
                 streams.DECISIONS,
                 streams.VERDICTS,
                 streams.ACTIONS,
@@ -214,7 +215,7 @@ _PEOPLE_AND_TOOLS: Final = (
             "labels.*.*",
             f"metrics.*.*.{subjects.MARK}",
             *_info(streams.METRICS.name),
-            *_read(streams.VERDICTS),
+            *_read(streams.VERDICTS, streams.EVENTS),
         ],
         subscribe=("actions.>",),
     ),

@@ -91,6 +91,16 @@ def quarantine(source: str, partition: int = 0, partitions: int = 1) -> str:
     return f"quarantine.{source}" if partitions == 1 else f"quarantine.{source}.{partition}"
 
 
+def refused_labels(pipeline: str, partition: int) -> str:
+    """Labels that were not used, untouched; no source can be named so."""
+    return f"quarantine._labels.{pipeline}.{partition}"
+
+
+def stored_labels(pipeline: str, partition: int, element: str) -> str:
+    """Where METRICS keeps a label."""
+    return f"labels.{pipeline}.{partition}.{element}"
+
+
 def event(domain: str, pipeline: str, what: str) -> str:
     """`<domain>.<pipeline>.<past-tense>`, as in `model.congestion.trained`."""
     return f"{domain}.{pipeline}.{what}"

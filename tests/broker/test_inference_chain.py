@@ -23,13 +23,8 @@ from flyball_local.engines import NatsEngine
 from flyball_local.natsconf import NatsConf
 from flyball_local.provision import provision_streams
 from flyball_proto.commands import StatusReply
-from flyball_proto.events import (
-    DeploymentActivated,
-    ModelAdmitted,
-    ModelFlipped,
-    ModelTrained,
-    PipelineApplied,
-)
+from flyball_proto.deployments import DeploymentActivated
+from flyball_proto.events import ModelAdmitted, ModelFlipped, ModelTrained, PipelineApplied
 from flyball_registry import app as registry
 from flyball_registry.settings import Settings as RegistrySettings
 from flyball_trainer import app as trainer

@@ -24,7 +24,8 @@ from flyball_kit.settings import KitSettings
 from flyball_local.engines import S3Engine
 from flyball_proto import streams
 from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key
-from flyball_proto.events import ActiveModel, InputLost, Manifest, ModelFlipped
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import InputLost, Manifest, ModelFlipped
 from flyball_proto.spec import Pipeline
 from flyball_trainer.baseline import baseline
 from flyball_trainer.onnxfile import write

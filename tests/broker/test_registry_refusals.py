@@ -19,9 +19,8 @@ from flyball_kit.settings import KitSettings
 from flyball_proto import streams
 from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key
 from flyball_proto.commands import Reply, StatusReply
+from flyball_proto.deployments import ActiveModel, DeploymentActivated
 from flyball_proto.events import (
-    ActiveModel,
-    DeploymentActivated,
     Manifest,
     ModelAdmitted,
     ModelRecord,

@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flyball_deployer.rollout import Activate, Seat, Stay, admitted
-from flyball_proto.events import ActiveModel, ModelRecord
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

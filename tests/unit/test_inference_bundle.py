@@ -15,7 +15,7 @@ from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.columns import F32
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 from flyball_trainer.baseline import baseline
 from flyball_trainer.onnxfile import write
 

@@ -13,7 +13,7 @@ from flyball_inference.store import Bundles
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 from flyball_trainer.baseline import baseline
 from flyball_trainer.onnxfile import write
 

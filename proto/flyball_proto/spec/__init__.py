@@ -5,9 +5,9 @@ mistake. Durations are `30s` in the file and `<name>_ms` integers here.
 
 Source: `spec.element, interval_ms, max_lateness_ms, max_future_ms, emit, season_ms,
 metrics[name, unit, range, on_invalid, required, privacy], labels, accepts, csv`.
-Pipeline: `spec.source, features[metric | metrics, windows, aggregates], look_back_ms,
+Pipeline: `spec.source, features[metric | metrics, windows, aggregates | truth, truth_means], look_back_ms,
 warm_up_rows, target[task, kind, expression, horizon_ms, classes], trainers[name, kind, window_ms,
-max_rows, retrain_every_ms, retrain_on_drift], promotion, decisions[action, score_at_least, label,
+max_rows, retrain_every_ms, retrain_on_drift, parameters], promotion, decisions[action, score_at_least, label,
 severity, reversible, cooldown_ms], risk[autonomy, max_error, control_share,
 budgets[actions_per_minute, elements_per_label, window_ms], boundaries[name, when, verdict],
 hold[expires_ms, approvals], fallback, baseline_acts]`.
@@ -21,7 +21,9 @@ from flyball_proto.spec.catalogue import Catalogue, as_document, parse_documents
 from flyball_proto.spec.crosscheck import crosscheck
 from flyball_proto.spec.durations import format_duration, parse_duration_ms
 from flyball_proto.spec.features import (
+    TRUTH,
     Feature,
+    block_ms,
     complete,
     digest8,
     feature_digest,
@@ -31,6 +33,7 @@ from flyball_proto.spec.features import (
     look_back_ms,
     target_metrics,
     warm_up_rows,
+    window_ms,
 )
 from flyball_proto.spec.learning import BASELINE, Promotion, Trainer
 from flyball_proto.spec.mistakes import Mistake, SpecError
@@ -48,6 +51,7 @@ __all__ = [
     "AGGREGATES",
     "BASELINE",
     "KEEP",
+    "TRUTH",
     "Accept",
     "Boundary",
     "Catalogue",
@@ -71,6 +75,7 @@ __all__ = [
     "Trainer",
     "Truth",
     "as_document",
+    "block_ms",
     "complete",
     "crosscheck",
     "digest8",
@@ -85,4 +90,5 @@ __all__ = [
     "parse_expression",
     "target_metrics",
     "warm_up_rows",
+    "window_ms",
 ]

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from flyball_proto.spec.acting import KEEP
 from flyball_proto.spec.durations import format_duration
 from flyball_proto.spec.features import (
+    block_ms,
     feature_names,
     largest_window_rows,
     look_back_ms,
     warm_up_rows,
+    window_ms,
 )
 from flyball_proto.spec.mistakes import Mistake, Path
 from flyball_proto.spec.names import listed, nearest
@@ -22,7 +24,7 @@ MAX_HORIZON_ROWS = 100_000
 def crosscheck(pipeline: Pipeline, source: Source, document: int = 0) -> list[Mistake]:
     """Every mistake of `pipeline` against `source`; empty when they fit."""
     found: list[Mistake] = []
-    for check in (_features, _windows, _target, _labels):
+    for check in (_features, _windows, _target, _truth, _learning, _labels):
         found.extend(
             Mistake(document, path, what, valid, step)
             for path, what, valid, step in check(pipeline, source)
@@ -116,6 +118,44 @@ def _target(pipeline: Pipeline, source: Source) -> _Found:
             f"{one} (one interval of {source.name}) to {format_duration(longest)}",
             f"write e.g. horizon: {one}",
         )
+
+
+def _truth(pipeline: Pipeline, source: Source) -> _Found:
+    """The column of truth may not come in as a metric by another name."""
+    mapping, target = source.spec.csv, pipeline.spec.target
+    if mapping.truth is None or target.kind != "feedback":
+        return
+    for i, block in enumerate(pipeline.spec.features):
+        for name in source.visible_metrics if ALL in block.chosen else block.chosen:
+            if mapping.column(name) == mapping.truth.column:
+                yield (
+                    ("spec", "features", i),
+                    f"metric {name!r}, read from the column of truth {mapping.truth.column!r}",
+                    "features that are known before the truth is",
+                    f"remove {name!r} from the metrics of source {source.name}",
+                )
+
+
+def _learning(pipeline: Pipeline, source: Source) -> _Found:
+    horizon_ms = pipeline.spec.target.horizon_ms
+    if horizon_ms > MAX_HORIZON_ROWS * source.spec.interval_ms:
+        return  # said elsewhere
+    horizon = format_duration(horizon_ms)
+    if (block := block_ms(pipeline, source)) < 2 * horizon_ms:
+        yield (
+            ("spec", "promotion", "block"),
+            format_duration(block),
+            f"at least {format_duration(2 * horizon_ms)}: two horizons of {horizon}",
+            "make the block longer, or leave it out",
+        )
+    for i, trainer in enumerate(pipeline.spec.trainers):
+        if (window := window_ms(trainer, pipeline)) < 10 * horizon_ms:
+            yield (
+                ("spec", "trainers", i, "window"),
+                format_duration(window),
+                f"at least {format_duration(10 * horizon_ms)}: ten horizons of {horizon}",
+                "make the window longer",
+            )
 
 
 def _labels(pipeline: Pipeline, source: Source) -> _Found:

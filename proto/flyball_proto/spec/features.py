@@ -3,9 +3,17 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Final, Literal
 
+from flyball_proto.spec.learning import Trainer
 from flyball_proto.spec.pipeline import AGGREGATES, ALL, FeatureAggregate, FeatureBlock, Pipeline
 from flyball_proto.spec.source import Source
+
+TRUTH: Final = "@truth"
+"""Stands for the metric in features of truth: `@truth.lag.1`, `@truth.mean.48`."""
+
+
+DEFAULT_WINDOW_MS: Final = 6 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +21,11 @@ class Feature:
     """One column of the feature matrix."""
 
     metric: str
-    aggregate: FeatureAggregate
+    """`TRUTH` for features of truth that had arrived."""
+    aggregate: FeatureAggregate | Literal["lag"]
     window_rows: int
-    """For `last`: the largest window of the metric, how far a missing value is looked up."""
+    """For `last`: the largest window of the metric, how far a missing value is looked up. For
+    `lag`: which truth, 1 is the newest."""
 
     @property
     def name(self) -> str:
@@ -27,7 +37,7 @@ class Feature:
 def feature_plan(pipeline: Pipeline, source: Source) -> tuple[Feature, ...]:
     """All features in column order: by metric name, then `last`, then window, then aggregate.
 
-    The order of blocks, metrics, windows and aggregates in the file does not matter.
+    Features of truth come last, lags before means. The order of blocks, metrics, windows and aggregates in the file does not matter.
     """
     wanted: dict[str, set[tuple[int, FeatureAggregate]]] = {}
     for block in pipeline.spec.features:
@@ -35,7 +45,15 @@ def feature_plan(pipeline: Pipeline, source: Source) -> tuple[Feature, ...]:
             wanted.setdefault(metric, set()).update(
                 (rows, aggregate) for rows in block.windows for aggregate in block.aggregates
             )
-    return tuple(f for metric in sorted(wanted) for f in _of_metric(metric, wanted[metric]))
+    of_metrics = [f for metric in sorted(wanted) for f in _of_metric(metric, wanted[metric])]
+    blocks = pipeline.spec.features
+    lags = sorted({lag for block in blocks for lag in block.truth})
+    means = sorted({rows for block in blocks for rows in block.truth_means})
+    return (
+        *of_metrics,
+        *(Feature(TRUTH, "lag", lag) for lag in lags),
+        *(Feature(TRUTH, "mean", rows) for rows in means),
+    )
 
 
 def feature_names(pipeline: Pipeline, source: Source) -> tuple[str, ...]:
@@ -64,7 +82,7 @@ def digest8(digest: str) -> str:
 
 def largest_window_rows(pipeline: Pipeline) -> int:
     """Rows of the widest window: what must be kept of an element."""
-    return max(max(block.windows) for block in pipeline.spec.features)
+    return max(max(block.windows) for block in pipeline.spec.features if not block.is_truth)
 
 
 def look_back_ms(pipeline: Pipeline, source: Source) -> int:
@@ -75,13 +93,25 @@ def look_back_ms(pipeline: Pipeline, source: Source) -> int:
 
 def warm_up_rows(pipeline: Pipeline) -> int:
     """Rows an element needs within the look-back before it gets a decision."""
-    return pipeline.spec.warm_up_rows or min(min(b.windows) for b in pipeline.spec.features)
+    smallest = min(min(b.windows) for b in pipeline.spec.features if not b.is_truth)
+    return pipeline.spec.warm_up_rows or smallest
 
 
 def target_metrics(pipeline: Pipeline) -> tuple[str, ...]:
     """Metrics whose raw values labels are made from; none for feedback targets."""
     parsed = pipeline.spec.target.parsed
     return (parsed.metric,) if parsed else ()
+
+
+def block_ms(pipeline: Pipeline, source: Source) -> int:
+    """Length of an evaluation block in event time; default four horizons, at least four intervals."""
+    least = 4 * max(pipeline.spec.target.horizon_ms, source.spec.interval_ms)
+    return pipeline.spec.promotion.block_ms or least
+
+
+def window_ms(trainer: Trainer, pipeline: Pipeline) -> int:
+    """How far back a trainer's data reach, in event time."""
+    return trainer.window_ms or max(DEFAULT_WINDOW_MS, 100 * pipeline.spec.target.horizon_ms)
 
 
 def complete(pipeline: Pipeline, source: Source) -> Pipeline:
@@ -91,10 +121,14 @@ def complete(pipeline: Pipeline, source: Source) -> Pipeline:
     if promotion.metric is None:
         metric = "absolute_error" if spec.target.task == "regression" else "brier"
         promotion = promotion.model_copy(update={"metric": metric})
+    promotion = promotion.model_copy(update={"block_ms": block_ms(pipeline, source)})
     filled = {
         "look_back_ms": look_back_ms(pipeline, source),
         "warm_up_rows": warm_up_rows(pipeline),
         "promotion": promotion,
+        "trainers": tuple(
+            t.model_copy(update={"window_ms": window_ms(t, pipeline)}) for t in spec.trainers
+        ),
     }
     return pipeline.model_copy(update={"spec": spec.model_copy(update=filled)})
 
@@ -108,7 +142,7 @@ def _chosen(block: FeatureBlock, pipeline: Pipeline, source: Source) -> tuple[st
 
 
 def _of_metric(metric: str, wanted: set[tuple[int, FeatureAggregate]]) -> list[Feature]:
-    rank = {aggregate: i for i, aggregate in enumerate(AGGREGATES)}
+    rank: dict[str, int] = {aggregate: i for i, aggregate in enumerate(AGGREGATES)}
     features = [Feature(metric, a, w) for w, a in wanted if a != "last"]
     features.sort(key=lambda f: (f.window_rows, rank[f.aggregate]))
     if lasts := [w for w, a in wanted if a == "last"]:

@@ -21,6 +21,9 @@ BASELINE = "baseline"
 """The built-in trainer that every pipeline has; no other may take its name."""
 
 
+Parameter = Annotated[bool, Field(strict=True)] | int | Number | str
+
+
 class Trainer(SpecModel):
     """One trainer; several run side by side and compete for the seat."""
 
@@ -28,8 +31,11 @@ class Trainer(SpecModel):
     kind: Literal["lightgbm", "logistic", "ridge"] = Field(
         description="logistic: binary and multiclass only; ridge: regression only."
     )
-    window_ms: PositiveMs = Field(
-        default=21_600_000, alias="window", description="How far back training data reach."
+    window_ms: PositiveMs | None = Field(
+        default=None,
+        alias="window",
+        description="How far back training data reach: at least ten horizons; default 6h, or "
+        "a hundred horizons if that is more.",
     )
     max_rows: Count = Field(
         default=20_000, le=5_000_000, description="Newest rows of the window that are used."
@@ -38,6 +44,12 @@ class Trainer(SpecModel):
         default=900_000, alias="retrain_every", description="Usual time between trainings."
     )
     retrain_on_drift: Flag = Field(default=False, description="Also train when drift is noticed.")
+    parameters: dict[str, Parameter] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Of the library, by its own names, e.g. {num_leaves: 15}; the trainer knows "
+        "which are safe.",
+    )
 
 
 class Refresh(SpecModel):
@@ -49,6 +61,19 @@ class Refresh(SpecModel):
     )
     gate_rows: Count = Field(
         default=2_000, ge=100, le=1_000_000, description="Newest labelled rows that are compared."
+    )
+
+
+class Watch(SpecModel):
+    """The watch over the seat, for as long as it is held."""
+
+    tolerance: Share = Field(
+        default=0.02, description="Mean loss above the usual one that is no harm yet."
+    )
+    false_alarm_every_ms: PositiveMs = Field(
+        default=30 * 86_400_000,
+        alias="false_alarm_every",
+        description="Event time between two false alarms, at least, on average.",
     )
 
 
@@ -82,6 +107,19 @@ class Promotion(SpecModel):
     refresh: Annotated[Refresh, shorthand("enabled")] = Field(
         default=Refresh(), description="Newer models of the seat's own trainer; false freezes it."
     )
+    block_ms: PositiveMs | None = Field(
+        default=None,
+        alias="block",
+        description="Event time whose rows count as one number in a comparison; at least two "
+        "horizons, default four.",
+    )
+    evidence_rows_per_s: Count = Field(
+        default=2_000,
+        le=1_000_000,
+        description="Samples a second that are made; with more elements a share of them is chosen "
+        "by hash.",
+    )
+    watch: Watch = Field(default=Watch(), description="The watch over the model in the seat.")
     canary: tuple[Percent, ...] = Field(
         default=(5, 25, 100),
         min_length=1,

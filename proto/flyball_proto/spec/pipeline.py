@@ -26,6 +26,7 @@ from flyball_proto.spec.target import Target
 FeatureAggregate = Literal["last", "mean", "std", "min", "max", "slope"]
 AGGREGATES: tuple[FeatureAggregate, ...] = get_args(FeatureAggregate)
 MAX_WINDOW_ROWS = 4_096
+MAX_LAG = 1_024
 ALL = "*"
 
 Chosen = Annotated[
@@ -33,6 +34,7 @@ Chosen = Annotated[
     StringConstraints(pattern=rf"^(\*|{METRIC_PATTERN})$", max_length=METRIC_MAX_CHARS),
 ]
 WindowRows = Annotated[int, Field(strict=True, ge=1, le=MAX_WINDOW_ROWS)]
+Lag = Annotated[int, Field(strict=True, ge=1, le=MAX_LAG)]
 
 
 class FeatureBlock(SpecModel):
@@ -54,13 +56,34 @@ class FeatureBlock(SpecModel):
         description="What is computed; last does not depend on the window and comes once.",
     )
 
+    truth: tuple[Lag, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Instead of metrics, kind: feedback only: 1 is the newest truth that had "
+        "arrived about the element, 2 the one before it, and so on, by the time it is about.",
+    )
+    truth_means: tuple[Lag, ...] = Field(
+        default=(), max_length=16, description="Beside truth: means over so many newest truths."
+    )
+
     @property
     def chosen(self) -> tuple[str, ...]:
-        """The metrics as written."""
+        """The metrics as written; none of a block of truth."""
         return self.metrics or () if self.metric is None else (self.metric,)
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether the block is about truth that had arrived and not about metrics."""
+        return bool(self.truth or self.truth_means)
 
     @model_validator(mode="after")
     def _names_metrics_once(self) -> Self:
+        if self.is_truth:
+            if self.metric is not None or self.metrics:
+                raise wrong(
+                    "a block of metrics or a block of truth", found="both", next_step="split it"
+                )
+            return self
         if (self.metric is None) == (not self.metrics):
             raise wrong(
                 "either metric or metrics",
@@ -121,6 +144,13 @@ class PipelineSpec(SpecModel):
     @model_validator(mode="after")
     def _fits_its_task(self) -> Self:
         task = self.target.task
+        truths = [block for block in self.features if block.is_truth]
+        if truths and self.target.kind != "feedback":
+            raise wrong(
+                "features of truth only for kind: feedback", found=f"kind {self.target.kind}"
+            )
+        if len(truths) == len(self.features):
+            raise wrong("at least one block of metrics", found="only features of truth")
         if found := unusable_trainers(self.trainers, task):
             raise wrong(
                 "different names; logistic for binary or multiclass, ridge for regression, "

@@ -8,7 +8,8 @@ from flyball_deployer.store import Seats
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
-from flyball_proto.events import ActiveModel, DeploymentActivated, ModelRecord
+from flyball_proto.deployments import ActiveModel, DeploymentActivated
+from flyball_proto.events import ModelRecord
 
 log = logging.getLogger("flyball.deployer.activating")
 

@@ -13,7 +13,8 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.events import ActiveModel, DeploymentActivated, ModelAdmitted, ModelRecord
+from flyball_proto.deployments import ActiveModel, DeploymentActivated
+from flyball_proto.events import ModelAdmitted, ModelRecord
 
 SERVICE = "deployer"
 

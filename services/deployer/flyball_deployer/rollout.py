@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from flyball_proto.events import ActiveModel, ModelRecord
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelRecord
 from flyball_proto.spec import BASELINE
 
 

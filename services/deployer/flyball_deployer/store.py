@@ -3,7 +3,8 @@
 from flyball_deployer.rollout import Seat
 from flyball_kit.errors import TransientError
 from flyball_kit.kv import Kv
-from flyball_proto.events import ActiveModel, ModelRecord
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelRecord
 
 
 class Seats:

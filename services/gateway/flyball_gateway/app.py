@@ -14,7 +14,8 @@ from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
 from flyball_proto.commands import Apply, ApplyReply, StatusReply, StatusRequest
-from flyball_proto.events import ActiveModel, PipelineApplied
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import PipelineApplied
 from flyball_proto.spec import Pipeline, Source
 
 SERVICE = "gateway"

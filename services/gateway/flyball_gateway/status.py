@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flyball_gateway.applying import Known, key_of
 from flyball_proto.commands import PipelineStatus
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 from flyball_proto.spec import feature_digest
 
 

@@ -2,7 +2,7 @@
 
 from flyball_gateway.applying import Known, Step
 from flyball_kit.kv import Kv
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 from flyball_proto.spec import Catalogue, Pipeline, Source
 
 

@@ -15,7 +15,8 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.events import ActiveModel, ModelFlipped
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelFlipped
 from flyball_proto.spec import Pipeline
 
 SERVICE = "inference"

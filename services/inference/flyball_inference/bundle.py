@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from flyball_kit.errors import PermanentError
 from flyball_proto.bundles import encode_manifest
-from flyball_proto.events import ActiveModel, Manifest
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import Manifest
 
 
 class ForeignBundleError(PermanentError):

@@ -17,7 +17,7 @@ from flyball_inference.store import Bundles
 from flyball_kit import clock
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.columns import Model
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 from flyball_proto.spec import Pipeline
 
 log = logging.getLogger("flyball.inference.desk")

@@ -15,7 +15,8 @@ from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry, traced
 from flyball_proto import streams, subjects
-from flyball_proto.events import ActiveModel, ModelFlipped
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelFlipped
 from flyball_proto.spec import Pipeline, digest8
 
 PIPELINE = "pipeline."

@@ -7,7 +7,7 @@ from pathlib import Path
 from flyball_inference.bundle import Bundle, ForeignBundleError, pack, unpack, verify
 from flyball_kit.objects import Objects
 from flyball_proto.bundles import MAX_MANIFEST_BYTES, manifest_key, onnx_key
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 
 log = logging.getLogger("flyball.inference.store")
 

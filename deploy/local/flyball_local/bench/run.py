@@ -32,7 +32,7 @@ from flyball_local.control import apply
 from flyball_local.home import Home
 from flyball_local.stack import BUCKET, REGION, Options, Stack
 from flyball_proto import bundles, subjects
-from flyball_proto.events import ActiveModel
+from flyball_proto.deployments import ActiveModel
 from flyball_proto.streams import DEPLOYMENTS, MAX_PAYLOAD_BYTES
 
 PIPELINE: Final = SOURCE

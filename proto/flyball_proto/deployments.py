@@ -1,0 +1,112 @@
+"""Who answers for a pipeline: the deployment's record, and the events that tell how it changed."""
+
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import AwareDatetime, Field
+
+from flyball_proto.events import Event, Wire
+
+MAX_REMEMBERED: Final = 64
+"""Digests that were rolled back, remembered in a deployment's record; the oldest go first."""
+
+
+class Placed(Wire):
+    """A model that has a place in a deployment."""
+
+    digest: str
+    trainer: str
+    feature_digest: str
+
+
+class Canary(Placed):
+    """A model that answers for a sticky share of the elements; see `sticky.answers_canary`."""
+
+    step: int = Field(ge=0, description="Its place in the specification's steps.")
+    percent: int = Field(ge=1, le=100)
+    since: AwareDatetime
+
+
+class ActiveModel(Wire):
+    """A pipeline's deployment in KV `deployments`, key `<pipeline>`, moved by compare-and-set.
+
+    `digest`, `trainer` and `feature_digest` are the active model's. The epoch rises whenever
+    anything changes about who answers for which element.
+    """
+
+    version: Literal[1] = 1
+    digest: str
+    trainer: str
+    feature_digest: str
+    epoch: int = Field(ge=1)
+    since: datetime
+    reason: str
+    anchor: Placed | None = Field(
+        default=None,
+        description="The model that last won by evidence or was set by a person; kept hot, and "
+        "where a rollback leads. None: the active model itself.",
+    )
+    baseline: Placed | None = Field(default=None, description="The last fallback.")
+    canary: Canary | None = None
+    may_refresh: bool = Field(
+        default=True, description="False after a rollback, until the seat is won again."
+    )
+    frozen: bool = Field(
+        default=False, description="Nothing moves by itself: a second rollback came too soon."
+    )
+    handled: int = Field(default=0, ge=0, description="Number of the last judgement acted on.")
+    rolled_back: tuple[str, ...] = Field(default=(), max_length=MAX_REMEMBERED)
+    rollback_ms: int = Field(
+        default=0, ge=0, description="Event time of the last automatic rollback; 0 = none."
+    )
+
+    @property
+    def active(self) -> Placed:
+        """The active model."""
+        return Placed(digest=self.digest, trainer=self.trainer, feature_digest=self.feature_digest)
+
+    @property
+    def anchored(self) -> Placed:
+        """The anchor; the active model where there is no other."""
+        return self.anchor or self.active
+
+
+class DeploymentActivated(Event):
+    """The active model of a pipeline is another one."""
+
+    domain, what = "deployment", "activated"
+    digest: str
+    trainer: str
+    epoch: int = Field(ge=1)
+    reason: str
+    change: Literal["seat-zero", "succession", "refresh", "rollback"] = "seat-zero"
+    replaces: str = Field(default="", description="Digest of the model that was active before.")
+    judgement: int = Field(default=0, ge=0, description="Number of the judgement behind it.")
+
+
+class CanaryMoved(Event):
+    """A canary began, answers for more elements, or ended without becoming active."""
+
+    domain, what = "deployment", "canary-moved"
+    digest: str
+    trainer: str
+    epoch: int = Field(ge=1)
+    percent: int = Field(ge=0, le=100, description="0: it ended.")
+    reason: str
+
+
+class PersonAsked(Event):
+    """Automation stops here; a person has to decide."""
+
+    domain, what = "deployment", "person-asked"
+    digest: str
+    epoch: int = Field(ge=1)
+    reason: str
+
+
+class DeployerSettled(Event):
+    """Everything that the data up to a lockstep mark decided is in force with this epoch."""
+
+    domain, what = "runtime", "settled.deployer"
+    mark: str
+    epoch: int = Field(ge=0, description="0: nobody is active yet.")
