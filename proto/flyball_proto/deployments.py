@@ -25,13 +25,18 @@ class Canary(Placed):
     step: int = Field(ge=0, description="Its place in the specification's steps.")
     percent: int = Field(ge=1, le=100)
     since: AwareDatetime
+    epoch: int = Field(
+        default=1, ge=1, description="With which this step began; a refresh beside it moves on."
+    )
 
 
 class ActiveModel(Wire):
     """A pipeline's deployment in KV `deployments`, key `<pipeline>`, moved by compare-and-set.
 
     `digest`, `trainer` and `feature_digest` are the active model's. The epoch rises whenever
-    anything changes about who answers for which element.
+    anything changes about who answers for which element; other fields may change without it.
+    The last announcement of each kind stands here as it was or will be told, so that who is killed
+    between moving and telling can tell afterwards.
     """
 
     version: Literal[1] = 1
@@ -59,6 +64,13 @@ class ActiveModel(Wire):
     rollback_ms: int = Field(
         default=0, ge=0, description="Event time of the last automatic rollback; 0 = none."
     )
+    heard_ms: int = Field(default=0, description="Newest event time of the judgements acted on.")
+    outcome: str = Field(
+        default="", description="What became of the judgement `handled`, in words."
+    )
+    activated: "DeploymentActivated | None" = None
+    canary_moved: "CanaryMoved | None" = None
+    person_asked: "PersonAsked | None" = None
 
     @property
     def active(self) -> Placed:
