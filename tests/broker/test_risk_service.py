@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 from tests.unit.risk_rows import Row, batch, judged, pipeline, readable
 
 from flyball_kit.fold import EXIT_FENCED
-from flyball_proto.columns import DISPATCHED, decode_verdicts, encode_decisions
+from flyball_proto.columns import DISPATCHED, Verdict, decode_verdicts, encode_decisions
 from flyball_proto.events import Action
 from flyball_proto.headers import KEY
 from flyball_risk.policy import policy_of
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.broker
 PIPELINE = pipeline(
     {"action": "offload", "score_at_least": 0.5, "cooldown": "5s"},
     budgets={"actions_per_minute": 60},
+    control_share=0.2,
 )
 PATIENCE_S = 30.0
 
@@ -138,6 +139,7 @@ async def test_killed_again_and_again_it_judges_and_dispatches_each_row_once(
         fed += 50
         await until_rows(provisioned, fed)
         await assert_exact(provisioned, fed, revision)
+        assert {r[5] for r in await verdicts(provisioned)} >= {Verdict.CLEAR, Verdict.WITHHOLD}
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 5) == 0
 

@@ -46,7 +46,7 @@ class Row:
 
 
 def pipeline(*decisions: dict[str, Any], task: str = "binary", **risk: Any) -> Pipeline:
-    """A pipeline that proposes `offload` unless told otherwise."""
+    """A pipeline that proposes `offload` unless told otherwise, and withholds nothing at random."""
     default = {"action": "offload", "score_at_least": 0.5, "cooldown": "60s"}
     expression = "max(load) > 0.9" if task == "binary" else "last(load)"
     return Pipeline.model_validate(
@@ -58,7 +58,7 @@ def pipeline(*decisions: dict[str, Any], task: str = "binary", **risk: Any) -> P
                 "source": "ran",
                 "target": {"task": task, "expression": expression, "horizon": "30s"},
                 "decisions": list(decisions) or [default],
-                "risk": risk,
+                "risk": {"control_share": 0} | risk,
             },
         }
     )

@@ -4,7 +4,8 @@
     category = negligible, low, medium, high, critical, by CUT_OFFS
     verdict  = clear, clear, notify, hold, deny
 
-Whatever comes after can only tighten it: limits of the domain expert, an advisory pipeline, budgets.
+Whatever comes after can only tighten it: limits of the domain expert, an advisory pipeline, budgets,
+and last the control share.
 """
 
 import math
@@ -19,6 +20,7 @@ import numpy as np
 from flyball_proto.columns import DISPATCHED, F64, Category, Column, Quality, Verdict
 from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.boundaries import first_reached
+from flyball_risk.control import WITHHOLDABLE, is_drawn
 from flyball_risk.impact import spread
 from flyball_risk.policy import Policy, Rule
 from flyball_risk.state import Crowd, Recent, labels_of
@@ -67,6 +69,7 @@ class Proposal:
     element: str
     label_set: str
     time_ms: int
+    sample: int
     action: str
     score: float
     error: float
@@ -112,7 +115,8 @@ def judge(proposal: Proposal, policy: Policy, recent: Recent) -> Ruling:
     ruling = _by_autonomy(ruling, policy)
     ruling = _by_limits(ruling, proposal, policy)
     ruling = _by_advice(ruling, proposal, policy)
-    return _by_capacity(ruling, proposal, rule, policy, recent, crowds)
+    ruling = _by_capacity(ruling, proposal, rule, policy, recent, crowds)
+    return _by_control(ruling, proposal, rule, policy)
 
 
 def _by_risk(proposal: Proposal, rule: Rule, crowds: Sequence[Crowd]) -> Ruling:
@@ -197,6 +201,26 @@ def _by_capacity(
         return ruling
     reason = f"{ruling.action}: capped, {why}"
     return replace(ruling, verdict=Verdict.CAP, reason=reason)
+
+
+def _by_control(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) -> Ruling:
+    """Leave a declared share of what would be dispatched alone, see `control`."""
+    if ruling.verdict not in WITHHOLDABLE or ruling.action == KEEP or not rule.may_withhold:
+        return ruling
+    drawn = is_drawn(
+        policy.control_key,
+        policy.control_share,
+        pipeline=policy.pipeline,
+        element=proposal.element,
+        row=(proposal.time_ms, proposal.sample),
+    )
+    if not drawn:
+        return ruling
+    reason = (
+        f"{ruling.action}: {ruling.category.name.lower()} risk, withheld at random, as "
+        f"{policy.control_share * 100:g} % are, so that the effect of acting stays measurable"
+    )
+    return replace(ruling, verdict=Verdict.WITHHOLD, reason=reason)
 
 
 def _exhausted(

@@ -33,7 +33,7 @@ class Pipelines:
         self, tasks: Tasks, connect: Connect, client: Callable[[], Client], settings: Settings
     ) -> None:
         self._tasks, self._connect = tasks, connect
-        self._partitions = settings.partitions
+        self._partitions, self._control_key = settings.partitions, settings.control_key
         self._retain_bytes = settings.retain_mib * streams.MIB
         self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
         self._policies: dict[str, Policy] = {}
@@ -58,7 +58,9 @@ class Pipelines:
     def _take_over(self, pipeline: Pipeline, revision: int) -> None:
         name = pipeline.name
         is_new = name not in self._policies
-        self._policies[name] = policy_of(pipeline, revision, partitions=self._partitions)
+        self._policies[name] = policy_of(
+            pipeline, revision, partitions=self._partitions, control_key=self._control_key
+        )
         log.info("%s: policy revision %d", name, revision)
         if is_new:
             for partition in range(self._partitions):

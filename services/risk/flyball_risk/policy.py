@@ -1,22 +1,27 @@
 """What a pipeline's specification says about risk, made ready for judging. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from flyball_proto.spec import Decision, Pipeline
 from flyball_risk.boundaries import Limit, compile_limits
+from flyball_risk.control import DEFAULT_KEY, SEVERITIES
 from flyball_risk.impact import impact
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One action as the specification describes it; `words` stand in reasons."""
+    """One action as the specification describes it; `words` stand in reasons.
+
+    `may_withhold`: every decision that proposes it is of a severity that the control share takes.
+    """
 
     action: str
     impact: float
     cooldown_ms: int
     words: str
+    may_withhold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,13 @@ class Policy:
     group_share: Mapping[str, float]
     group_window_ms: int
     limits: tuple[Limit, ...]
+    control_share: float
+    control_key: str
 
 
-def policy_of(pipeline: Pipeline, revision: int, *, partitions: int = 1) -> Policy:
+def policy_of(
+    pipeline: Pipeline, revision: int, *, partitions: int = 1, control_key: str = DEFAULT_KEY
+) -> Policy:
     """The policy of an applied pipeline for one of its partitions.
 
     Partitions are judged apart, so each gets its part of the budget, at least one action a minute.
@@ -54,6 +63,8 @@ def policy_of(pipeline: Pipeline, revision: int, *, partitions: int = 1) -> Poli
         group_share=dict(risk.budgets.elements_per_label),
         group_window_ms=risk.budgets.window_ms,
         limits=compile_limits(risk.boundaries),
+        control_share=risk.control_share,
+        control_key=control_key,
     )
 
 
@@ -64,8 +75,11 @@ def _rules(decisions: tuple[Decision, ...]) -> dict[str, Rule]:
         rule = _rule(decision)
         before = rules.get(rule.action, rule)
         gravest = max(before, rule, key=lambda r: r.impact)
-        cooldown_ms = max(before.cooldown_ms, rule.cooldown_ms)
-        rules[rule.action] = Rule(rule.action, gravest.impact, cooldown_ms, gravest.words)
+        rules[rule.action] = replace(
+            gravest,
+            cooldown_ms=max(before.cooldown_ms, rule.cooldown_ms),
+            may_withhold=before.may_withhold and rule.may_withhold,
+        )
     return rules
 
 
@@ -76,4 +90,5 @@ def _rule(decision: Decision) -> Rule:
         impact(decision.severity, reversible=decision.reversible),
         decision.cooldown_ms,
         f"{decision.severity} severity, {undo}",
+        decision.severity in SEVERITIES,
     )

@@ -5,6 +5,7 @@ from pydantic_settings import SettingsConfigDict
 
 from flyball_kit.settings import KitSettings
 from flyball_proto import streams
+from flyball_risk.control import DEFAULT_KEY
 
 
 class Settings(KitSettings):
@@ -12,6 +13,13 @@ class Settings(KitSettings):
 
     model_config = SettingsConfigDict(env_prefix="FLYBALL_RISK_")
 
+    control_key: str = Field(
+        default=DEFAULT_KEY,
+        min_length=1,
+        description="Decides with a hash which actions the control share withholds. Set your own, "
+        "the same on every instance, and keep it: with the default an element can reckon when it "
+        "will be left alone.",
+    )
     retain_mib: int = Field(
         default=int(streams.VERDICTS.max_bytes * streams.RETAIN_RATIO) // streams.MIB,
         ge=1,
