@@ -1,44 +1,67 @@
-"""Carries transitions out: the pointer first, then the event."""
+"""Carries transitions out: the record first, then what it owes; and looks after what was missed."""
 
 import asyncio
 import logging
 
-from flyball_deployer.rollout import Activate, Seat, admitted
+from flyball_deployer import moves
+from flyball_deployer.moves import Announcement, Stay
+from flyball_deployer.policy import Policy
+from flyball_deployer.rollout import Event, decide
 from flyball_deployer.store import Seats
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
-from flyball_proto.deployments import ActiveModel, DeploymentActivated
-from flyball_proto.events import ModelRecord
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelRecord, ModelTripped
+from flyball_proto.judgements import AnyJudgement
 
 log = logging.getLogger("flyball.deployer.activating")
 
 
 class Activation:
-    """Moves active pointers. Each step may be repeated."""
+    """Moves deployments, one event at a time. Each step may be repeated.
+
+    Remembers the last announcements of each pipeline that it knows to be stored.
+    """
 
     def __init__(self, seats: Seats, announcer: Announcer) -> None:
+        self.moved = asyncio.Event()
         self._seats, self._announcer = seats, announcer
+        self._told: dict[str, tuple[Announcement, ...]] = {}
         self._turn = asyncio.Lock()
 
     async def consider(self, model: ModelRecord) -> None:
-        """Let an admitted model take the seat if it should, and tell who is active."""
-        async with self._turn:  # the sweep may have come to the same model
-            await self._consider(model)
+        """Let an admitted model take its place if it should."""
+        await self._act(model, model.digest, Policy())
 
-    async def _consider(self, model: ModelRecord) -> None:
-        seat, revision = await self._seats.load(model.pipeline)
-        transition = admitted(seat, model, now=clock.utc_now())
-        if isinstance(transition, Activate):
-            await self._seats.move(model.pipeline, transition.pointer, revision=revision)
-            await self._announce(model.pipeline, transition.pointer)
-            return
-        log.debug("%s of %s: %s", model.digest[:12], model.pipeline, transition.reason)
-        await self._announce_again(seat, model)
+    async def judge(self, judgement: AnyJudgement) -> None:
+        """Act on a judgement, once.
+
+        Raises:
+            TransientError: nobody holds the seat yet.
+            PermanentError: the pipeline is not applied.
+        """
+        policy = await self._seats.policy(judgement.pipeline)
+        if not await self._act(judgement, getattr(judgement, "digest", ""), policy):
+            raise TransientError(
+                f"judgement {judgement.number} of {judgement.pipeline}: nobody holds the seat yet"
+            )
+
+    async def trip(self, trip: ModelTripped) -> None:
+        """Take a model that cannot answer out of its place."""
+        await self._act(trip, trip.digest, Policy())
+
+    async def fill(self, pipeline: str) -> None:
+        """Let an admitted baseline take an empty seat: its event may still be under way."""
+        for model in await self._seats.baselines(pipeline):
+            await self.consider(model)
 
     async def sweep(self) -> None:
-        """Consider every record: the event that it was admitted may have missed us."""
-        for model in await self._seats.models():
+        """Tell what is owed, and look for empty seats: events may have missed us."""
+        for pipeline, record in (await self._seats.deployments()).items():
+            async with self._turn:
+                await self._tell(pipeline, record)
+        for model in await self._seats.baselines():
             await self.consider(model)
 
     async def sweep_for_ever(self, every_s: float) -> None:
@@ -50,22 +73,38 @@ class Activation:
                 log.warning("the sweep for empty seats is tried again later: %s", error)
             await clock.sleep(every_s)
 
-    async def _announce_again(self, seat: Seat, model: ModelRecord) -> None:
-        """Killed between moving and telling, we tell when the model comes by again."""
-        pointer = seat.pointer
-        if pointer is None or pointer.digest != model.digest:
-            return
-        last = await self._announcer.last(DeploymentActivated, model.pipeline)
-        if last is None or last.epoch < pointer.epoch:
-            await self._announce(model.pipeline, pointer)
+    async def _act(self, event: Event, digest: str, policy: Policy) -> bool:
+        """Decide, move, tell; whether the pipeline has a deployment now.
 
-    async def _announce(self, pipeline: str, pointer: ActiveModel) -> None:
-        event = DeploymentActivated(
-            pipeline=pipeline,
-            at=pointer.since,
-            digest=pointer.digest,
-            trainer=pointer.trainer,
-            epoch=pointer.epoch,
-            reason=pointer.reason,
-        )
-        await self._announcer.publish(event, f"activated.{pipeline}.{pointer.epoch}")
+        What the last move owes is told before the next one, which puts its own in its place.
+        """
+        pipeline = event.pipeline
+        async with self._turn:
+            seat, revision = await self._seats.load(pipeline, digest)
+            if seat.record is not None:
+                await self._tell(pipeline, seat.record)
+            made = decide(seat, event, policy, now=clock.utc_now())
+            if isinstance(made, Stay):
+                log.debug("%s stays: %s", pipeline, made.reason)
+                return seat.record is not None
+            await self._seats.move(pipeline, made.record, revision=revision)
+            log.info("%s, epoch %d: %s", pipeline, made.record.epoch, made.reason)
+            self.moved.set()
+            await self._tell(pipeline, made.record)
+            return True
+
+    async def _tell(self, pipeline: str, record: ActiveModel) -> None:
+        """Announce what the record owes and the stream does not hold."""
+        owed = moves.owed(record)
+        if self._told.get(pipeline) == owed:
+            return
+        for event in owed:
+            last = await self._announcer.last(type(event), pipeline)
+            if last is None or (last != event and last.epoch <= event.epoch):
+                await self._announcer.publish(event, message_id(event))
+        self._told[pipeline] = owed
+
+
+def message_id(event: Announcement) -> str:
+    """One announcement of a kind an epoch; a person may be asked about several models in one."""
+    return f"{event.what}.{event.pipeline}.{event.epoch}.{event.digest[:12]}"

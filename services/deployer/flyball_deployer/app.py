@@ -1,9 +1,10 @@
-"""Wiring of the deployer: admitted models in, active pointers out."""
+"""Wiring of the deployer: admissions, judgements, trips and marks in, deployments out."""
 
 from faststream import FastStream
 
 from flyball_deployer.activating import Activation
 from flyball_deployer.settings import Settings
+from flyball_deployer.settling import Settling
 from flyball_deployer.store import Seats
 from flyball_kit import connect
 from flyball_kit.announce import Announcer
@@ -13,10 +14,19 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.deployments import ActiveModel, DeploymentActivated
-from flyball_proto.events import ModelAdmitted, ModelRecord
+from flyball_proto.deployments import (
+    ActiveModel,
+    CanaryMoved,
+    DeployerSettled,
+    DeploymentActivated,
+    PersonAsked,
+)
+from flyball_proto.events import ModelAdmitted, ModelRecord, ModelTripped
+from flyball_proto.judgements import AnyJudgement, RegistrySettled
+from flyball_proto.spec import Pipeline
 
 SERVICE = "deployer"
+JUDGEMENTS = "evaluation.*.*"
 
 
 def build(settings: Settings | None = None) -> FastStream:
@@ -24,10 +34,13 @@ def build(settings: Settings | None = None) -> FastStream:
     settings = settings or load(Settings)
     broker = connect.broker(settings, SERVICE)
     tasks = Tasks(SERVICE)
-    pointers: Kv[ActiveModel] = Kv(lambda: client_of(broker), streams.DEPLOYMENTS, ActiveModel)
+    deployments: Kv[ActiveModel] = Kv(lambda: client_of(broker), streams.DEPLOYMENTS, ActiveModel)
     records: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
-    seats = Seats(pointers, records)
-    activation = Activation(seats, Announcer(broker, DeploymentActivated))
+    pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
+    seats = Seats(deployments, records, pipelines)
+    announcer = Announcer(broker, DeploymentActivated, CanaryMoved, PersonAsked, DeployerSettled)
+    activation = Activation(seats, announcer)
+    settling = Settling(seats, activation, announcer)
 
     @broker.subscriber(  # type: ignore[untyped-decorator] # `follow` gives Any
         ModelAdmitted.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-admitted")
@@ -36,7 +49,29 @@ def build(settings: Settings | None = None) -> FastStream:
         """Let the model take the seat if it should."""
         await activation.consider(await seats.model(event.pipeline, event.digest))
 
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        JUDGEMENTS, **follow(SERVICE, streams.EVENTS, "deployer-judged")
+    )
+    async def on_judged(judgement: AnyJudgement) -> None:
+        """Act on a judgement, once."""
+        await activation.judge(judgement)
+
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        ModelTripped.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-tripped")
+    )
+    async def on_tripped(event: ModelTripped) -> None:
+        """Take a model that cannot answer out of its place."""
+        await activation.trip(event)
+
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        RegistrySettled.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-settled")
+    )
+    async def on_settled(event: RegistrySettled) -> None:
+        """Say with which epoch everything judged up to the mark is in force."""
+        await settling.settle(event)
+
     tasks.spawn("sweep", lambda: activation.sweep_for_ever(settings.sweep_s))
+    tasks.add("settling", settling)
     return assemble(
         SERVICE,
         settings,

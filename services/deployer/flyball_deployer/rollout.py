@@ -1,74 +1,123 @@
-"""Which model should be active: the seat of a pipeline, and what an event does to it. Pure."""
+"""Who should answer for a pipeline: what an event does to its deployment. Pure.
 
-from dataclasses import dataclass
+Each rule is a row of guards, the first that applies says in words why nothing moves, and one move.
+`tests/unit/test_deployer_rollout.py` is the table of it.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from flyball_deployer import moves, promoting, withdrawing
+from flyball_deployer.moves import Cause, Stay, Transition, placed, short
+from flyball_deployer.policy import Policy
 from flyball_proto.deployments import ActiveModel
-from flyball_proto.events import ModelRecord
+from flyball_proto.events import ModelRecord, ModelTripped
+from flyball_proto.judgements import (
+    AnyJudgement,
+    CanaryJudged,
+    Concluded,
+    Degraded,
+    Refreshed,
+    RefreshRefused,
+    Superior,
+)
 from flyball_proto.spec import BASELINE
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A pipeline's seat as read: the active pointer and the record of the model it names."""
+    """A deployment as read, with the models in question; None = there is no such record."""
 
-    pointer: ActiveModel | None = None
-    record: ModelRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Activate:
-    """The pointer moves to this."""
-
-    pointer: ActiveModel
+    record: ActiveModel | None = None
+    baseline: ModelRecord | None = None
+    named: ModelRecord | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """The pointer stays where it is, and why."""
-
-    reason: str
+Event = ModelRecord | AnyJudgement | ModelTripped
+"""A model passed admission, a judgement, or a runtime that cannot answer."""
 
 
-Transition = Activate | Stay
+def decide(seat: Seat, event: Event, policy: Policy, *, now: datetime) -> Transition | Stay:
+    """What an event does.
+
+    A judgement that was not acted on before always gives a transition, because the record notes
+    its number; one that was gives `Stay`, so that a redelivery is harmless.
+    """
+    if isinstance(event, ModelRecord):
+        return _admitted(seat, event, now)
+    if seat.record is None:
+        return Stay("nobody holds the seat yet")
+    if isinstance(event, ModelTripped):
+        return withdrawing.tripped(seat.record, event, now)
+    if event.number <= seat.record.handled:
+        return Stay(f"judgement {event.number} was acted on")
+    return _noted(_judged(seat.record, event, seat.named, policy, now), event)
 
 
-def admitted(seat: Seat, model: ModelRecord, *, now: datetime) -> Transition:
-    """A model passed admission. The baseline takes the empty seat; a learnt model needs evidence."""
-    if (reason := _unfit(model)) is not None:
+def completed(record: ActiveModel) -> ActiveModel:
+    """A record that an earlier version wrote while the baseline held the seat, naming it."""
+    if record.baseline is None and record.trainer == BASELINE:
+        return record.model_copy(update={"baseline": record.active})
+    return record
+
+
+def _admitted(seat: Seat, model: ModelRecord, now: datetime) -> Transition | Stay:
+    if (reason := _bars_baseline(seat, model)) is not None:
         return Stay(reason)
-    if seat.pointer is None:
-        return Activate(_pointer(model, epoch=1, now=now, reason="the seat was empty"))
-    if (reason := _kept(seat.pointer, seat.record, model)) is not None:
-        return Stay(reason)
-    reason = "the specification changed, and the baseline with it"
-    return Activate(_pointer(model, epoch=seat.pointer.epoch + 1, now=now, reason=reason))
+    record, baseline = seat.record, placed(model)
+    if record is None:
+        return moves.seat_zero(baseline, Cause(model.pipeline, now, "the seat was empty"))
+    if record.trainer != BASELINE:
+        reason = f"the seat belongs to {record.trainer}; the baseline is its last fallback"
+        return moves.rest(record, reason, baseline=baseline)
+    cause = Cause(model.pipeline, now, "the specification changed, and the baseline with it")
+    return moves.activate(record, baseline, cause, "seat-zero", anchor=None, baseline=baseline)
 
 
-def _unfit(model: ModelRecord) -> str | None:
+def _bars_baseline(seat: Seat, model: ModelRecord) -> str | None:
     if model.stage == "refused":
         return "the model is refused"
     if model.trainer != BASELINE:
         return "a learnt model takes the seat by evidence, not by being admitted"
+    known = None if seat.record is None else seat.record.baseline
+    if known is not None and known.digest == model.digest:
+        return "the model is the baseline already"
+    if known and seat.baseline is not None and seat.baseline.admitted_at >= model.admitted_at:
+        return "the baseline that is known was admitted later"
     return None
 
 
-def _kept(pointer: ActiveModel, record: ModelRecord | None, model: ModelRecord) -> str | None:
-    if pointer.digest == model.digest:
-        return "the model is active"
-    if pointer.trainer != BASELINE:
-        return f"the seat belongs to {pointer.trainer}, which the baseline never displaces"
-    if record is not None and record.admitted_at >= model.admitted_at:
-        return "the baseline in the seat was admitted later"
-    return None
+def _judged(
+    record: ActiveModel,
+    judgement: AnyJudgement,
+    named: ModelRecord | None,
+    policy: Policy,
+    now: datetime,
+) -> Transition:
+    cause = Cause(judgement.pipeline, now, "", judgement.number)
+    match judgement:
+        case Superior():
+            return promoting.superior(record, judgement, named, policy, cause)
+        case Refreshed():
+            return promoting.refreshed(record, judgement, named, policy, cause)
+        case Degraded():
+            return withdrawing.degraded(record, judgement, cause)
+        case CanaryJudged():
+            return promoting.canary_judged(record, judgement, policy, cause)
+        case Concluded():
+            found = f"{judgement.trainer} is {judgement.outcome}, not superior: a report"
+            return moves.rest(record, found)
+        case RefreshRefused():
+            found = f"{short(judgement.digest)} stays out of the seat: {judgement.outcome}"
+            return moves.rest(record, found)
 
 
-def _pointer(model: ModelRecord, *, epoch: int, now: datetime, reason: str) -> ActiveModel:
-    return ActiveModel(
-        digest=model.digest,
-        trainer=model.trainer,
-        feature_digest=model.feature_digest,
-        epoch=epoch,
-        since=now,
-        reason=reason,
+def _noted(made: Transition, judgement: AnyJudgement) -> Transition:
+    record = made.record.model_copy(
+        update={
+            "handled": judgement.number,
+            "heard_ms": max(made.record.heard_ms, judgement.event_ms),
+            "outcome": f"{judgement.kind}: {made.reason}",
+        }
     )
+    return replace(made, record=record)

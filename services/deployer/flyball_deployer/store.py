@@ -1,33 +1,52 @@
-"""The deployer's records: model records to read, active pointers to move by compare-and-set."""
+"""The deployer's records: specifications and models to read, deployments to move."""
 
-from flyball_deployer.rollout import Seat
-from flyball_kit.errors import TransientError
+from flyball_deployer.policy import Policy, policy_of
+from flyball_deployer.rollout import Seat, completed
+from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.kv import Kv
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
+from flyball_proto.spec import BASELINE, Pipeline
 
 
 class Seats:
-    """Seats and the models that may take them."""
+    """Deployments by pipeline, the models that may take part, and what their owners allow."""
 
-    def __init__(self, pointers: Kv[ActiveModel], records: Kv[ModelRecord]) -> None:
-        self._pointers, self._records = pointers, records
+    def __init__(
+        self, deployments: Kv[ActiveModel], records: Kv[ModelRecord], pipelines: Kv[Pipeline]
+    ) -> None:
+        self._deployments, self._records, self._pipelines = deployments, records, pipelines
 
-    async def load(self, pipeline: str) -> tuple[Seat, int]:
-        """The seat, and the revision that `move` wants."""
-        pointer, revision = await self._pointers.load(pipeline)
-        if pointer is None:
-            return Seat(), revision
-        record, _ = await self._records.load(f"{pipeline}.{pointer.digest}")
-        return Seat(pointer, record), revision
+    async def load(self, pipeline: str, named: str = "") -> tuple[Seat, int]:
+        """The deployment with the models in question, and the revision that `move` wants.
 
-    async def move(self, pipeline: str, pointer: ActiveModel, *, revision: int) -> None:
-        """Move the active pointer.
+        `named` is the digest that an event names; its record comes along.
+        """
+        record, revision = await self._deployments.load(pipeline)
+        record = completed(record) if record is not None else None
+        known = record.baseline if record is not None else None
+        baseline = await self._find(pipeline, known.digest) if known is not None else None
+        model = await self._find(pipeline, named) if named else None
+        return Seat(record, baseline, model), revision
+
+    async def move(self, pipeline: str, record: ActiveModel, *, revision: int) -> int:
+        """Move the deployment; returns the new revision.
 
         Raises:
             LostRaceError: it moved since it was read.
         """
-        await self._pointers.save(pipeline, pointer, revision=revision)
+        return await self._deployments.save(pipeline, record, revision=revision)
+
+    async def policy(self, pipeline: str) -> Policy:
+        """What the pipeline's specification allows.
+
+        Raises:
+            PermanentError: the pipeline is not applied.
+        """
+        found, _ = await self._pipelines.load(f"pipeline.{pipeline}")
+        if found is None:
+            raise PermanentError(f"pipeline {pipeline} is not applied; apply its specification")
+        return policy_of(found)
 
     async def model(self, pipeline: str, digest: str) -> ModelRecord:
         """The record of an admitted model.
@@ -35,12 +54,21 @@ class Seats:
         Raises:
             TransientError: there is none; the registry writes it before it says so.
         """
-        record, _ = await self._records.load(f"{pipeline}.{digest}")
-        if record is None:
+        if (record := await self._find(pipeline, digest)) is None:
             raise TransientError(f"model {digest[:12]} of {pipeline} has no record yet")
         return record
 
-    async def models(self) -> list[ModelRecord]:
-        """All records, those admitted first first."""
-        found = [record for record, _ in (await self._records.items()).values()]
-        return sorted(found, key=lambda record: record.admitted_at)
+    async def deployments(self) -> dict[str, ActiveModel]:
+        """All deployments by pipeline."""
+        return {name: record for name, (record, _) in (await self._deployments.items()).items()}
+
+    async def baselines(self, pipeline: str | None = None) -> list[ModelRecord]:
+        """Records of baselines of one or of every pipeline, those admitted first first."""
+        prefix = "" if pipeline is None else f"{pipeline}."
+        found = [record for record, _ in (await self._records.items(prefix)).values()]
+        of_baseline = [record for record in found if record.trainer == BASELINE]
+        return sorted(of_baseline, key=lambda record: record.admitted_at)
+
+    async def _find(self, pipeline: str, digest: str) -> ModelRecord | None:
+        record, _ = await self._records.load(f"{pipeline}.{digest}")
+        return record
