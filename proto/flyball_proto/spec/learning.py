@@ -16,6 +16,7 @@ from flyball_proto.spec.base import (
 )
 from flyball_proto.spec.durations import PositiveMs
 from flyball_proto.spec.names import LabelName, ObjectName
+from flyball_proto.spec.parameters import Refused, refused_parameter
 
 BASELINE = "baseline"
 """The built-in trainer that every pipeline has; no other may take its name."""
@@ -147,4 +148,12 @@ def unusable_trainers(trainers: tuple[Trainer, ...], task: str) -> str | None:
     for trainer in trainers:
         if (trainer.kind == "logistic") is (task == "regression") and trainer.kind != "lightgbm":
             return f"trainer {trainer.name!r} of kind {trainer.kind} for task {task}"
+    return None
+
+
+def refused_of(trainers: tuple[Trainer, ...], task: str) -> tuple[str, Refused] | None:
+    """The first trainer with a parameter that is refused, by name, and why; None = all are fine."""
+    for trainer in trainers:
+        if refused := refused_parameter(trainer.kind, trainer.parameters, task):
+            return trainer.name, refused
     return None

@@ -19,7 +19,7 @@ from pydantic import Field, StringConstraints, model_validator
 from flyball_proto.spec.acting import Decision, Risk
 from flyball_proto.spec.base import Count, Document, SpecModel, repeated, wrong
 from flyball_proto.spec.durations import PositiveMs
-from flyball_proto.spec.learning import Promotion, Trainer, unusable_trainers
+from flyball_proto.spec.learning import Promotion, Trainer, refused_of, unusable_trainers
 from flyball_proto.spec.names import METRIC_MAX_CHARS, METRIC_PATTERN, ObjectName
 from flyball_proto.spec.target import Target
 
@@ -157,6 +157,10 @@ class PipelineSpec(SpecModel):
                 "lightgbm for all",
                 found=found,
             )
+        if refused := refused_of(self.trainers, task):
+            trainer, why = refused
+            found = f"{why.found} of trainer {trainer!r}"
+            raise wrong(why.valid, found=found, next_step=why.next_step)
         for decision in self.decisions:
             _check_decision(decision, self.target)
         if twice := repeated([f"{d.action} {d.label or ''}".strip() for d in self.decisions]):
