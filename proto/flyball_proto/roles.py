@@ -112,8 +112,12 @@ def _service(
     kv_reads: Iterable[Bucket] = (),
     kv_writes: Iterable[Bucket] = (),
     publish: Iterable[str] = (),
+    hears: Iterable[str] = (),
 ) -> Role:
-    """A service: answers its own commands, writes its own audit, dead letters and runtime events."""
+    """A service: answers its own commands, writes its own audit, dead letters and runtime events.
+
+    `hears` are events that it waits for as they are published, see `flyball_kit.lockstep`.
+    """
     every = [
         *_read(*reads),
         *_write_fold(*folds),
@@ -124,7 +128,7 @@ def _service(
         subjects.dead(name),
         subjects.audit(name),
     ]
-    role = _role(name, every, subscribe=(f"cmd.{name}.>",))
+    role = _role(name, every, subscribe=(f"cmd.{name}.>", *hears))
     return Role(role.name, role.publish, role.subscribe, allow_responses=True)
 
 
@@ -143,6 +147,7 @@ _SERVICES: Final = (
         folds=(streams.DECISIONS,),
         kv_reads=(streams.PIPELINES, streams.DEPLOYMENTS, streams.MODELS),
         publish=("decisions.>",),
+        hears=("runtime.*.settled.deployer",),
     ),
     _service(
         "risk",

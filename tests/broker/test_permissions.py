@@ -125,6 +125,8 @@ MAY_SUBSCRIBE = {
     "audit.>": "-",
     "cmd.>": "-",
     **{f"cmd.{name}.>": name for name in SERVICES},
+    "runtime.>": "-",
+    "runtime.*.settled.deployer": "inference",
     "$KV.>": "-",
     "$JS.API.>": "-",
     "$JS.EVENT.>": "-",
