@@ -8,7 +8,7 @@ from tests.broker.chain import catalogue, documents
 
 from flyball_proto.bundles import content_digest
 from flyball_proto.spec import Catalogue, parse_documents
-from flyball_trainer.baseline import Guess, Logistic, baseline
+from flyball_trainer.baseline import Guess, Logistic, Repeated, baseline
 from flyball_trainer.onnxfile import write
 
 
@@ -105,3 +105,48 @@ def test_pipelines_that_differ_in_name_alone_have_models_of_different_digests() 
     assert mine.feature_digest == theirs.feature_digest
     assert mine.digest != theirs.digest
     assert content_digest(mine) != content_digest(theirs)
+
+
+TRUTHS = [
+    {"metric": "load", "windows": [4], "aggregates": ["last"]},
+    {"truth": [1, 2], "truth_means": [4]},
+]
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted", "scores"),
+    [
+        ("binary", Guess(0.5, 1, repeated=Repeated(0.35)), [0.15, 0.85, 0.5, 0.85, 0.15]),
+        ("regression", Guess(0.0, 1), [0.0, 1.0, 0.0, 7.0, -3.0]),
+    ],
+)
+def test_of_a_feedback_target_the_newest_truth_is_repeated(
+    task: str, wanted: Guess, scores: list[float]
+) -> None:
+    found = catalogue("p", features=TRUTHS, **target(task, kind="feedback"))
+    assert of(found) == wanted
+    rows = [[9.0, truth, 0.3, 0.4] for truth in (0.0, 1.0, math.nan, 7.0, -3.0)]
+    assert scored(found, rows) == pytest.approx(scores, abs=1e-6)
+    if wanted.repeated is not None:
+        assert wanted.repeated(7.0) == pytest.approx(0.85)
+
+
+def test_without_the_newest_truth_among_the_features_the_prior_is_all() -> None:
+    blocks = [TRUTHS[0], {"truth": [2]}]
+    assert of(catalogue("p", features=blocks, **target("binary", kind="feedback"))) == Guess(0.5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "digest"),
+    [
+        ({}, "45c002f897bcc880"),
+        (target("regression", "mean(load)"), "71c5c7071de3b4fb"),
+        (target("binary", kind="feedback"), "b13f2be994357be9"),
+    ],
+    ids=["binary", "regression", "feedback"],
+)
+def test_a_baseline_that_was_delivered_once_keeps_its_digest(
+    spec: dict[str, Any], digest: str
+) -> None:
+    found = catalogue("p", **spec)
+    assert write(baseline(found.pipelines["p"], found.sources["p"]))[1].digest[:16] == digest

@@ -5,7 +5,9 @@
     binary, agg(metric) OP c      logistic((last - c) / scale), sign by OP; scale = 5 % of the metric's
                                   range, without a range 5 % of |c|, at least 0.05
     binary, agg(metric) - own OP c  the same of a change of 0, a constant
-    feedback, or a target that is known at once: a constant
+    feedback, regression          the newest truth that had arrived, the feature `@truth.lag.1`
+    feedback, binary              0.5 + 0.35 * (2 * truth - 1) of the same: 0.15 or 0.85
+    feedback without that feature, or a target that is known at once: a constant
 
 The last value is the feature `<metric>.last`; without it the mean over the smallest window; without
 that the prior. The prior also stands in for a missing value: 0.5 for binary, the middle of the range
@@ -18,6 +20,7 @@ from typing import Final
 
 from flyball_proto.spec import (
     BASELINE,
+    TRUTH,
     Comparison,
     Feature,
     Pipeline,
@@ -28,6 +31,8 @@ from flyball_proto.spec import (
 
 SCALE_RATIO: Final = 0.05
 MIN_SCALE: Final = 0.05
+CONFIDENCE: Final = 0.35
+"""How far from 0.5 the baseline of a binary feedback target trusts the newest truth."""
 TRAINER: Final = BASELINE
 
 
@@ -44,16 +49,28 @@ class Logistic:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """`0.5 + confidence * (2 * truth - 1)`; a truth beyond 0 and 1 counts as the nearer of them."""
+
+    confidence: float
+
+    def __call__(self, truth: float) -> float:
+        """The same by hand, for tests."""
+        return 0.5 + self.confidence * (2 * min(max(truth, 0.0), 1.0) - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Guess:
     """What the baseline says of a row.
 
-    `column` None: always `prior`. Otherwise of the feature there, through `logistic` if there is
-    one, and `prior` where it is missing.
+    `column` None: always `prior`. Otherwise of the feature there, through `logistic` or `repeated`
+    if there is one, and `prior` where it is missing.
     """
 
     prior: float
     column: int | None = None
     logistic: Logistic | None = None
+    repeated: Repeated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +101,7 @@ def guess(pipeline: Pipeline, source: Source, plan: tuple[Feature, ...]) -> Gues
     target = pipeline.spec.target
     parsed = target.parsed
     if parsed is None:
-        return Guess(_prior_of_feedback(target.task, len(target.classes)))
+        return _of_feedback(target.task, len(target.classes), plan)
     bounds = _range(source, parsed.metric)
     column = _column(plan, parsed.metric)
     if parsed.comparison is not None:
@@ -97,8 +114,13 @@ def guess(pipeline: Pipeline, source: Source, plan: tuple[Feature, ...]) -> Gues
     return Guess((bounds[0] + bounds[1]) / 2 if bounds else 0.0, column)
 
 
-def _prior_of_feedback(task: str, classes: int) -> float:
-    return {"binary": 0.5, "multiclass": 1 / max(classes, 1)}.get(task, 0.0)
+def _of_feedback(task: str, classes: int, plan: tuple[Feature, ...]) -> Guess:
+    prior = {"binary": 0.5, "multiclass": 1 / max(classes, 1)}.get(task, 0.0)
+    newest = (TRUTH, "lag", 1)
+    columns = [i for i, f in enumerate(plan) if (f.metric, f.aggregate, f.window_rows) == newest]
+    if not columns or task == "multiclass":
+        return Guess(prior)
+    return Guess(prior, columns[0], repeated=Repeated(CONFIDENCE) if task == "binary" else None)
 
 
 def _range(source: Source, metric: str) -> tuple[float, float] | None:

@@ -42,6 +42,8 @@ def _parameters(guess: Guess, features: tuple[str, ...]) -> dict[str, float | in
         found["feature"] = features[guess.column]
         if guess.logistic is not None:
             found |= {"centre": guess.logistic.centre, "slope": guess.logistic.slope}
+        if guess.repeated is not None:
+            found["confidence"] = guess.repeated.confidence
     return found
 
 
@@ -59,6 +61,12 @@ def _model(guess: Guess, width: int) -> ModelProto:
         constants["centre"] = _float(guess.logistic.centre)
         constants["slope"] = _float(guess.logistic.slope)
         nodes += _logistic_nodes()
+        said = "probability"
+    if guess.column is not None and guess.repeated is not None:
+        constants["least"], constants["most"] = np.array(0, np.float32), np.array(1, np.float32)
+        constants["width"] = _float(2 * guess.repeated.confidence)
+        constants["lowest"] = _float(0.5 - guess.repeated.confidence)
+        nodes += _repeated_nodes()
         said = "probability"
     nodes.append(helper.make_node("Where", ["missing", "prior", said], [OUTPUT]))
     graph = helper.make_graph(
@@ -81,6 +89,14 @@ def _logistic_nodes() -> list[NodeProto]:
         helper.make_node("Sub", ["value", "centre"], ["distance"]),
         helper.make_node("Mul", ["distance", "slope"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
+    ]
+
+
+def _repeated_nodes() -> list[NodeProto]:
+    return [
+        helper.make_node("Clip", ["value", "least", "most"], ["truth"]),
+        helper.make_node("Mul", ["truth", "width"], ["above"]),
+        helper.make_node("Add", ["above", "lowest"], ["probability"]),
     ]
 
 
