@@ -57,6 +57,13 @@ class PipelineStatus(Wire):
     model: str | None = None
     trainer: str | None = None
     epoch: int | None = None
+    anchor: str | None = Field(default=None, description="Digest that a rollback would lead to.")
+    canary: str | None = Field(default=None, description="Digest that answers for a share.")
+    canary_percent: int | None = Field(default=None, description="Of the elements, by hash.")
+    frozen: bool = Field(default=False, description="Nothing moves until a person decides.")
+    outcome: str | None = Field(
+        default=None, description="What became of the last judgement, in words."
+    )
 
 
 class StatusReply(Reply):

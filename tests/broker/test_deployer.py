@@ -10,11 +10,17 @@ import pytest
 from faststream import FastStream
 from nats.aio.client import Client
 from tests.broker import chain
-from tests.broker.deploying import Others
+from tests.broker.deploying import NOW, Others
 from tests.conftest import started
 
+from flyball_deployer.activating import Activation
 from flyball_deployer.app import build
 from flyball_deployer.settings import Settings
+from flyball_deployer.store import Seats
+from flyball_kit.announce import Announcer
+from flyball_kit.connect import broker as broker_of
+from flyball_kit.connect import client_of
+from flyball_kit.kv import Kv
 from flyball_local.access import connect
 from flyball_local.credentials import Credentials
 from flyball_local.engines import NatsEngine
@@ -22,11 +28,15 @@ from flyball_local.natsconf import NatsConf
 from flyball_local.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.deployments import (
+    ActiveModel,
     CanaryMoved,
     DeployerSettled,
     DeploymentActivated,
     PersonAsked,
+    Placed,
 )
+from flyball_proto.events import ModelRecord
+from flyball_proto.spec import Pipeline
 
 pytestmark = pytest.mark.broker
 
@@ -220,6 +230,31 @@ async def test_an_announcement_that_was_lost_is_told_again_from_the_record_alone
     async with chain.running(deployer()):
         told = [await chain.event(provisioned, kind, unique) for kind in kinds]
     assert told == before
+
+
+async def test_what_the_last_move_owes_is_told_before_the_next_move(
+    provisioned: Client, others: Others, common: dict[str, Any], unique: str
+) -> None:
+    await others.apply(promotion=AT_ONCE)
+    await others.admit("b1", "a1")
+    facts = {"digest": "b1", "trainer": "baseline", "epoch": 1, "reason": "the seat was empty"}
+    owed = DeploymentActivated(pipeline=unique, at=NOW, **facts)
+    baseline = {"digest": "b1", "trainer": "baseline", "feature_digest": "f"}
+    untold = ActiveModel(**facts | baseline, since=NOW, baseline=Placed(**baseline), activated=owed)
+    await others.deployments.save(unique, untold, revision=0)
+    settings = Settings(**common)
+    broker = broker_of(settings, "deployer")
+    kinds = (DeploymentActivated, CanaryMoved, PersonAsked)
+    pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
+    models: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
+    seats = Seats(others.deployments, models, pipelines)
+    activation = Activation(seats, Announcer(broker, *kinds))
+    async with broker:
+        await broker.start()
+        await activation.judge(others.superior("a1", "baseline"))
+    first = await chain.event(provisioned, DeploymentActivated, unique)
+    second = await chain.event(provisioned, DeploymentActivated, unique, nth=2)
+    assert (first, second.digest, second.epoch) == (owed, "a1", 2)
 
 
 async def test_it_gets_by_with_the_permissions_of_its_role(

@@ -14,5 +14,5 @@ class Settings(KitSettings):
     sweep_s: float = Field(
         default=60.0,
         gt=0,
-        description="How often every model record is checked for a seat that it should have.",
+        description="How often announcements that are owed and empty seats are looked for.",
     )

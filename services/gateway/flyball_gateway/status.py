@@ -1,6 +1,7 @@
 """What the gateway says of running pipelines. Pure."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from flyball_gateway.applying import Known, key_of
 from flyball_proto.commands import PipelineStatus
@@ -17,10 +18,24 @@ def statuses(known: Known, active: Mapping[str, ActiveModel]) -> tuple[PipelineS
             source=pipeline.spec.source,
             feature_digest=feature_digest(pipeline, catalogue.source_of(pipeline)),
             revision=known.revisions[key_of(pipeline)],
-            model=pointer.digest if pointer else None,
-            trainer=pointer.trainer if pointer else None,
-            epoch=pointer.epoch if pointer else None,
+            **_deployment(active.get(name)),
         )
         for name, pipeline in sorted(catalogue.pipelines.items())
-        for pointer in [active.get(name)]
     )
+
+
+def _deployment(record: ActiveModel | None) -> dict[str, Any]:
+    """Who answers; nothing while nobody does."""
+    if record is None:
+        return {}
+    fallback = record.anchor or record.baseline
+    return {
+        "model": record.digest,
+        "trainer": record.trainer,
+        "epoch": record.epoch,
+        "anchor": fallback.digest if fallback and fallback.digest != record.digest else None,
+        "canary": record.canary.digest if record.canary else None,
+        "canary_percent": record.canary.percent if record.canary else None,
+        "frozen": record.frozen,
+        "outcome": record.outcome or None,
+    }
