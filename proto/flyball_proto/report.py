@@ -127,6 +127,23 @@ def parse_time_ms(text: str) -> int:
     return round(at.timestamp() * 1000)
 
 
+def event_time_ms(time_ms: int | None, time: str | None) -> int:
+    """The event time of one sample, which stands in one of two fields.
+
+    Raises:
+        ReportError: `no-time`; `bad-time` when both are given, or it is no time.
+    """
+    if time_ms is None:
+        if time is None:
+            raise ReportError("no-time", "a sample needs `time_ms` or `time`")
+        time_ms = parse_time_ms(time)
+    elif time is not None:
+        raise ReportError("bad-time", "`time_ms` beside `time`; give one of them")
+    if not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
+        raise ReportError("bad-time", f"{time_ms} is no Unix time in milliseconds")
+    return time_ms
+
+
 def _from_json(data: bytes) -> Report:
     try:
         found = _decode_json(data)
@@ -151,15 +168,7 @@ def _sample(
         raise ReportError("no-values", "a sample without values")
     if len(values) > MAX_FIELDS_PER_SAMPLE:
         raise ReportError("too-many-fields", f"{len(values)}; at most {MAX_FIELDS_PER_SAMPLE}")
-    if time_ms is None:
-        if time is None:
-            raise ReportError("no-time", "a sample needs `time_ms` or `time`")
-        time_ms = parse_time_ms(time)
-    elif time is not None:
-        raise ReportError("bad-time", "`time_ms` beside `time`; give one of them")
-    if not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
-        raise ReportError("bad-time", f"{time_ms} is no Unix time in milliseconds")
-    return Sample(time_ms, values)
+    return Sample(event_time_ms(time_ms, time), values)
 
 
 def _from_protobuf(data: bytes) -> Report:

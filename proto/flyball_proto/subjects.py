@@ -96,6 +96,14 @@ def refused_labels(pipeline: str, partition: int) -> str:
     return f"quarantine._labels.{pipeline}.{partition}"
 
 
+def unreadable_labels(pipeline: str, partition: int) -> str:
+    """Labels that could not be read or were not wanted, untouched; no source can be named so.
+
+    Not beside `refused_labels`: another fold finds those, and on each subject keys only grow.
+    """
+    return f"quarantine._unread.{pipeline}.{partition}"
+
+
 def stored_labels(pipeline: str, partition: int, element: str) -> str:
     """Where METRICS keeps a label."""
     return f"labels.{pipeline}.{partition}.{element}"

@@ -12,10 +12,20 @@ from flyball_ingest.features import NEVER, Floats, Integers, feature_rows, insid
 from flyball_ingest.windows import Gathered
 from flyball_kit.fold import Output
 from flyball_proto import columns
-from flyball_proto.columns import Features, Flow, Mark, Quality, Rows, Skipped, SkipReason
+from flyball_proto.columns import (
+    Arrivals,
+    Features,
+    Flow,
+    Mark,
+    Quality,
+    Rows,
+    Skipped,
+    SkipReason,
+)
 from flyball_proto.headers import COVERS
 
 SKIP_BYTES = 16
+ARRIVAL_BYTES = 36
 
 
 class Computed(NamedTuple):
@@ -28,13 +38,26 @@ class Computed(NamedTuple):
     sample: NDArray[np.uint16]
     entry: NDArray[np.uint32]
     quality: NDArray[np.uint8]
+    came: Integers
+    """Rows pushed before it since the last output, also those that are still warming up."""
+
+
+class Arrival(NamedTuple):
+    """Truth that arrived behind the first `pushed` rows since the last output."""
+
+    element: str
+    sequence: int
+    time_ms: int
+    value: float
+    pushed: int
 
 
 @dataclass(slots=True)
 class Batch:
     """Everything that one output will carry except the rows under way in the windows.
 
-    `entries` is the dictionary of (element, labels) that rows point into; `bytes` estimates the
+    `entries` is the dictionary of (element, labels) that rows point into; `pushed` counts the rows
+    under way, `truth` has the features of truth of each, if there are such; `bytes` estimates the
     output's size.
     """
 
@@ -47,6 +70,9 @@ class Batch:
     mark: Mark | None = None
     tick_ms: int = 0
     bytes: int = 0
+    pushed: int = 0
+    truth: list[tuple[float, ...]] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
 
     def entry(self, slot: int, name: str, labels: str) -> int:
         """The dictionary entry for rows of this slot."""
@@ -65,23 +91,36 @@ class Batch:
         if not before:
             self.bytes += SKIP_BYTES + len(detail)
 
+    def arrive(self, element: str, sequence: int, time_ms: int, value: float) -> None:
+        """Note a truth behind all rows so far."""
+        self.arrivals.append(Arrival(element, sequence, time_ms, value, self.pushed))
+        self.bytes += ARRIVAL_BYTES + len(element)
 
-def compute(contract: Contract, gathered: Gathered, batch: Batch) -> Computed:
-    """Features of gathered rows; those whose window holds too few rows are skipped."""
+
+def compute(contract: Contract, gathered: Gathered, batch: Batch, start: int) -> Computed:
+    """Features of gathered rows; those whose window holds too few rows are skipped.
+
+    `start` = rows pushed before them since the last output.
+    """
     plan = contract.plan
     inside = inside_look_back(plan, gathered.times)
     before = gathered.times[:, -2]
     quality = gathered.quality.copy()
     quality[(before != NEVER) & ~inside[:, -2]] |= np.uint8(Quality.STALE)
     quality[gathered.repaired] |= np.uint8(Quality.LATE_INPUT)
+    came = np.arange(start, start + len(quality))
+    feature = feature_rows(plan, gathered.windows, gathered.times)
+    if contract.truth is not None:
+        feature[:, -contract.truth.width :] = batch.truth[start : start + len(quality)]
     computed = Computed(
-        feature_rows(plan, gathered.windows, gathered.times),
+        feature,
         gathered.values[:, contract.target_columns],
         gathered.time_ms,
         gathered.sequence,
         np.array(gathered.sample, np.uint16),
         np.array(gathered.entry, np.uint32),
         quality,
+        came,
     )
     warm = inside.sum(1) >= min(plan.warm_up_rows, plan.depth)
     if warm.all():
@@ -94,7 +133,7 @@ def compute(contract: Contract, gathered: Gathered, batch: Batch) -> Computed:
 def encode(contract: Contract, batch: Batch, parts: Sequence[Computed]) -> Output | None:
     """The output of a batch; None when there is nothing to say."""
     rows = sum(len(part.sequence) for part in parts)
-    if not (rows or batch.skipped or batch.mark or batch.tick_ms):
+    if not (rows or batch.skipped or batch.arrivals or batch.mark or batch.tick_ms):
         return None
     joined = _join(contract, parts)
     label_sets: dict[str, int] = {}
@@ -124,6 +163,7 @@ def encode(contract: Contract, batch: Batch, parts: Sequence[Computed]) -> Outpu
         joined.quality,
         contract.targets,
         joined.target,
+        _arrivals(batch, joined.came),
     )
     return Output(
         columns.encode_features(features),
@@ -146,6 +186,23 @@ def _join(contract: Contract, parts: Sequence[Computed]) -> Computed:
         np.empty(0, np.uint16),
         np.empty(0, np.uint32),
         np.empty(0, np.uint8),
+        np.empty(0, np.int64),
+    )
+
+
+def _arrivals(batch: Batch, came: Integers) -> Arrivals:
+    """Truth in order of METRICS; `came` are the places of the rows that go out, rising."""
+    if not batch.arrivals:
+        return Arrivals.none()
+    names, sequence, time_ms, value, pushed = zip(*batch.arrivals, strict=True)
+    place = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return Arrivals(
+        tuple(place),
+        np.array([place[name] for name in names], columns.U32),
+        np.array(sequence, columns.U64),
+        np.array(time_ms, columns.I64),
+        np.array(value, columns.F64),
+        np.searchsorted(came, pushed).astype(columns.U32),
     )
 
 

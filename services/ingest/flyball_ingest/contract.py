@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 
 from flyball_ingest.features import AGGREGATES, Block, FeaturePlan
+from flyball_ingest.label_rules import LabelRules
+from flyball_ingest.truths import TruthPlan
 from flyball_ingest.validation import Rules
 from flyball_proto import subjects
 from flyball_proto.spec import (
@@ -20,6 +22,7 @@ from flyball_proto.spec import (
     target_metrics,
     warm_up_rows,
 )
+from flyball_proto.spec.features import TRUTH
 
 ROW_BYTES: Final = 32
 """What identity, time and quality of a row take in a batch, about."""
@@ -31,6 +34,7 @@ class Contract:
 
     `columns` are the metrics whose values a row carries: those of the windows, then further ones
     that targets are made from; `target_columns` are the places of the target's metrics in them.
+    `truth` stands for the last features of a row, None = there are none of truth.
     `row_bytes` is what one row takes in a batch, about.
     """
 
@@ -38,7 +42,9 @@ class Contract:
     source: str
     feature_digest: str
     plan: FeaturePlan
+    truth: TruthPlan | None
     rules: Rules
+    labels: LabelRules
     targets: tuple[str, ...]
     target_columns: tuple[int, ...]
     lateness_ms: int
@@ -63,7 +69,9 @@ def compile_contract(
         source=source.name,
         feature_digest=feature_digest(pipeline, source),
         plan=plan,
+        truth=compile_truth_plan(pipeline, source),
         rules=Rules(source, columns, len(plan.metrics)),
+        labels=LabelRules(pipeline.spec.target, source.spec.max_future_ms),
         targets=targets,
         target_columns=tuple(columns.index(t) for t in targets),
         lateness_ms=source.spec.max_lateness_ms,
@@ -75,15 +83,27 @@ def compile_contract(
 
 def compile_plan(pipeline: Pipeline, source: Source) -> FeaturePlan:
     """How the pipeline's features are computed, in the order of `feature_plan`."""
-    features = feature_plan(pipeline, source)
+    plan = feature_plan(pipeline, source)
+    features = tuple(feature for feature in plan if feature.metric != TRUTH)
     metrics = tuple(dict.fromkeys(feature.metric for feature in features))
     lengths = sorted({feature.window_rows for feature in features})
     return FeaturePlan(
         metrics=metrics,
         blocks=tuple(_block(length, features, metrics) for length in lengths),
-        width=len(features),
+        width=len(plan),
         look_back_ms=look_back_ms(pipeline, source),
         warm_up_rows=warm_up_rows(pipeline),
+    )
+
+
+def compile_truth_plan(pipeline: Pipeline, source: Source) -> TruthPlan | None:
+    """The features of truth, in the order of `feature_plan`; None = the pipeline has none."""
+    features = [feature for feature in feature_plan(pipeline, source) if feature.metric == TRUTH]
+    if not features:
+        return None
+    return TruthPlan(
+        lags=tuple(f.window_rows for f in features if f.aggregate == "lag"),
+        means=tuple(f.window_rows for f in features if f.aggregate == "mean"),
     )
 
 

@@ -40,8 +40,8 @@ class FeaturePlan:
 
     Attributes:
         metrics: What a window holds, one column a metric.
-        blocks: Aggregates by window length; all widths together are `width`.
-        width: Features a row.
+        blocks: Aggregates by window length.
+        width: Features a row, those of truth last: `feature_rows` leaves these NaN.
         look_back_ms: A row of the window older than this, relative to the newest, does not count.
         warm_up_rows: Rows that must count until a window gives features; at most `depth` are asked.
     """

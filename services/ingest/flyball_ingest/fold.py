@@ -1,7 +1,8 @@
 """One partition of a source, folded into the feature rows of one pipeline.
 
 Every sample of every report has exactly one outcome: a feature row, or it is skipped as
-quarantined, double, late or warming up. The rows do not depend on how reports fell into batches.
+quarantined, double, late or warming up. Labels of the pipeline stand among the rows as they arrived.
+Neither depends on how reports fell into batches.
 """
 
 from typing import Any, Final
@@ -9,7 +10,8 @@ from typing import Any, Final
 import msgspec
 from typing_extensions import override
 
-from flyball_ingest.batch import Batch, compute, encode
+from flyball_ingest.batch import Batch, Computed, compute, encode
+from flyball_ingest.confirmed import LABELS, Confirmed
 from flyball_ingest.contract import Contract
 from flyball_ingest.elements import Elements
 from flyball_ingest.rows import Row
@@ -25,7 +27,7 @@ from flyball_proto.report import Report, ReportError, row_count
 from flyball_proto.streams import BATCH_BYTES
 from flyball_proto.subjects import MARK, stored_metrics
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Layout of the dumped state."""
 
 MAX_REPORT_ROWS_BYTES: Final = 3 << 20
@@ -36,11 +38,13 @@ WAITING_BYTES: Final = 2 << 20
 
 MIN_SWEEP_MESSAGES: Final = 1_000
 CONTRADICTION: Final = "contradiction"
+BAD_MARK: Final = "bad-mark"
 
 
 class _MarkReport(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     time_ms: int
+    last: bool = False
 
 
 _decode_mark: Final = msgspec.json.Decoder(_MarkReport).decode
@@ -61,12 +65,20 @@ class IngestFold(Fold):
     ) -> None:
         self._contract, self._next = contract, contract
         self._partition, self._origin, self._memory = partition, origin, memory_bytes
-        self._own_subjects = f"metrics.{contract.source}."
+        self._own_subjects = (f"metrics.{contract.source}.", f"{LABELS}.{contract.pipeline}.")
         self._mark_subject = stored_metrics(contract.source, partition, MARK)
         plan = contract.plan
         self._windows = Windows(len(plan.metrics), plan.depth, memory_bytes)
-        room = state_bytes // element_bytes(len(plan.metrics), plan.depth)
+        truth_bytes = contract.truth.element_bytes if contract.truth else 0
+        room = state_bytes // (element_bytes(len(plan.metrics), plan.depth) + truth_bytes)
         self._elements = Elements(max(1, min(max_elements, room)))
+        self._confirmed = Confirmed(
+            contract,
+            partition=partition,
+            max_elements=self._elements.max_elements,
+            memory_bytes=memory_bytes,
+        )
+        self._truths = self._confirmed.truths
         self._waiting = WaitingRoom(WAITING_BYTES // contract.row_bytes)
         self._offset = 0  # bytes of input folded
         self._swept_at, self._messages = 0, 0
@@ -94,6 +106,9 @@ class IngestFold(Fold):
         self._messages += 1
         if message.subject == self._mark_subject:
             return self._end_stretch(message)
+        if message.subject.startswith(LABELS):
+            self._fold_labels(message)
+            return batch.bytes >= BATCH_BYTES
         content_type = message.headers.get(CONTENT_TYPE) if message.headers else None
         try:
             self._fold_report(message, content_type)
@@ -109,12 +124,17 @@ class IngestFold(Fold):
     @override
     def take(self) -> Output | None:
         contract, batch = self._contract, self._batch
-        parts = [compute(contract, gathered, batch) for gathered in self._windows.drain()]
+        parts: list[Computed] = []
+        start = 0
+        for gathered in self._windows.drain():
+            parts.append(compute(contract, gathered, batch, start))
+            start += len(gathered.sequence)
         output = encode(contract, batch, parts)
         first = 0 if output else batch.first
         self._batch = Batch(self._origin, first, batch.last if first else 0)
         self._contract = self._next
-        if self._messages - self._swept_at >= max(MIN_SWEEP_MESSAGES, 2 * self._windows.slots):
+        known = max(self._windows.slots, len(self._truths or ()))
+        if self._messages - self._swept_at >= max(MIN_SWEEP_MESSAGES, 2 * known):
             self._sweep()
         return output
 
@@ -132,6 +152,7 @@ class IngestFold(Fold):
             "elements": self._elements.dump(),
             "windows": self._windows.dump(),
             "waiting": self._waiting.dump(),
+            "confirmed": self._confirmed.dump(),
         }
         return msgspec.msgpack.encode(state)
 
@@ -149,6 +170,16 @@ class IngestFold(Fold):
         self._elements.load(state["elements"])
         self._windows.load(state["windows"], len(self._elements.names))
         self._waiting.load(state["waiting"])
+        self._confirmed.load(state["confirmed"])
+
+    def _fold_labels(self, message: Input) -> None:
+        try:
+            remembered = self._confirmed.fold(message, self._contract, self._batch, self._offset)
+        except ReportError as refused:
+            self._batch.skip(message.sequence, SkipReason.QUARANTINED, 0, refused.code)
+            return
+        if remembered and self._since is None:
+            self._since = message.sequence
 
     def _fold_report(self, message: Input, content_type: str | None) -> None:
         elements, subject = self._elements, message.subject
@@ -209,6 +240,10 @@ class IngestFold(Fold):
         while rows:
             pushed = windows.push(slot, rows, self._offset, entry)
             batch.bytes += pushed * self._contract.row_bytes
+            batch.pushed += pushed
+            if self._truths is not None:
+                truth = self._truths.features(elements.names[slot], self._offset)
+                batch.truth.extend([truth] * pushed)
             if pushed == len(rows):
                 return
             odd, rows = rows[pushed], rows[pushed + 1 :]
@@ -249,7 +284,7 @@ class IngestFold(Fold):
         try:
             mark = _decode_mark(message.data)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._batch.skip(message.sequence, SkipReason.QUARANTINED, 0, "bad-mark")
+            self._batch.skip(message.sequence, SkipReason.QUARANTINED, 0, BAD_MARK)
             return False
         out = [
             (row.time_ms, row.sequence, row.sample, slot, row)
@@ -258,7 +293,7 @@ class IngestFold(Fold):
         ]
         for _, _, _, slot, row in sorted(out):
             self._accept(slot, [row])
-        self._batch.mark = columns.Mark(mark.id, mark.time_ms)
+        self._batch.mark = columns.Mark(mark.id, mark.time_ms, mark.last)
         return True
 
     def _sweep(self) -> None:
@@ -273,6 +308,7 @@ class IngestFold(Fold):
             int(oldest.min()) if holds_rows.any() else None,
             elements.oldest_label(),
             self._waiting.oldest_sequence(),
+            self._confirmed.sweep(self._offset),
         )
         self._since = min((sequence for sequence in found if sequence is not None), default=None)
         self._swept_at = self._messages

@@ -81,10 +81,14 @@ class Pipelines:
     async def _run(self, name: str, contract: Contract) -> None:
         running = self._stages.get(name, [])
         if running and running[0].contract.feature_digest == contract.feature_digest:
+            reads = [stage.source for stage in running]
             for stage in running:
                 stage.revise(contract)
-            return
-        await self._end(name)
+            if [stage.source for stage in running] == reads:
+                return
+            await self._stop(name)  # to read its labels too, or no more; the positions stay
+        else:
+            await self._end(name)
         self._stages[name] = [
             Stage(contract, partition, self._settings)
             for partition in range(self._settings.partitions)
@@ -97,10 +101,15 @@ class Pipelines:
                 self._tasks.add(part.name, part)
 
     async def _end(self, name: str) -> None:
-        for stage in self._stages.pop(name, []):
+        for stage in await self._stop(name):
+            await forget_readers(self._client(), stage)
+
+    async def _stop(self, name: str) -> list[Stage]:
+        stages = self._stages.pop(name, [])
+        for stage in stages:
             for part in ("ingest", "quarantine"):
                 await self._tasks.remove(f"{part}.{stage.name}")
-            await forget_readers(self._client(), stage)
+        return stages
 
     def _compiled(self, name: str) -> Contract | None:
         """The pipeline's contract; None while its source is unknown or does not fit it."""

@@ -8,6 +8,7 @@ from typing import Final
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from flyball_ingest.fold import BAD_MARK
 from flyball_kit.fold import Dispatch, Input
 from flyball_proto import subjects
 from flyball_proto.columns import SkipReason, decode_skipped
@@ -29,18 +30,24 @@ TOO_LARGE: Final = "payload-too-large"
 """Reason added when the report would, with its reasons, exceed what the broker takes."""
 
 
-def route(message: Input, subject: str) -> Dispatches:
-    """One dispatch a refused report of a committed `FeatureBatch`; its payload is yet to be read."""
+def route(message: Input, reports: str, labels: str) -> Dispatches:
+    """One dispatch a refused report of a committed `FeatureBatch`; its payload is yet to be read.
+
+    Labels, which have no rows, go to a subject of the pipeline's own: the pipelines of a source
+    share the reports, but not the labels, and on a subject only newer keys are sent.
+    """
     skipped = decode_skipped(message.data)
     details = skipped.detail or [""] * len(skipped.reason)
     return [
         Dispatch(
-            subject,
+            reports if rows or detail == BAD_MARK else labels,
             (int(sequence), 0),
             b"",
             {REASONS: detail, ORIGINAL_SEQUENCE: str(sequence)},
         )
-        for sequence, reason, detail in zip(skipped.sequence, skipped.reason, details, strict=True)
+        for sequence, rows, reason, detail in zip(
+            skipped.sequence, skipped.rows, skipped.reason, details, strict=True
+        )
         if reason == SkipReason.QUARANTINED
     ]
 

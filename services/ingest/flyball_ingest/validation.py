@@ -116,16 +116,17 @@ class Rules:
         return tuple(values), int(quality), codes
 
 
-def element_of(subject: str, partition: int) -> str:
-    """The element that a stored subject names.
+def element_of(subject: str, partition: int, kind: str = "metrics") -> str:
+    """The element that a stored subject of `metrics` or `labels` names.
 
     Raises:
         ReportError: `bad-subject` when the stream's transform did not apply, because the name has a
             dot; `bad-element` when the name is not one that an element may have.
     """
     stored = subjects.parse_stored(subject)
-    if stored is None or stored.partition != partition or stored.kind != "metrics":
-        raise ReportError("bad-subject", f"{subject[:160]!r}; valid: metrics.<source>.<element>")
+    if stored is None or stored.partition != partition or stored.kind != kind:
+        owner = "source" if kind == "metrics" else "pipeline"
+        raise ReportError("bad-subject", f"{subject[:160]!r}; valid: {kind}.<{owner}>.<element>")
     if not subjects.is_element(stored.element):
         raise ReportError("bad-element", f"{stored.element[:160]!r} may not name an element")
     return stored.element
