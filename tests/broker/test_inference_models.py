@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +13,23 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 from tests.broker import chain
 from tests.conftest import BUCKET
+from tests.unit.inference_models import Made, constant, deployment
 from typing_extensions import override
 
 from flyball_inference.app import build
 from flyball_inference.settings import Settings
+from flyball_kit import signing
 from flyball_kit.kv import Kv
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
 from flyball_local.engines import S3Engine
 from flyball_proto import streams
-from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key
+from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key, signature_key
 from flyball_proto.deployments import ActiveModel
-from flyball_proto.events import InputLost, Manifest, ModelFlipped
+from flyball_proto.events import InputLost, ModelFlipped
 from flyball_proto.spec import Pipeline
-from flyball_trainer.baseline import baseline
-from flyball_trainer.onnxfile import write
 
 pytestmark = pytest.mark.broker
-
-
-def bundle(name: str) -> tuple[bytes, Manifest]:
-    found = chain.catalogue(name)
-    return write(baseline(found.pipelines[name], found.sources[name]))
-
-
-def pointer(manifest: Manifest, epoch: int = 1, digest: str | None = None) -> ActiveModel:
-    return ActiveModel(
-        digest=digest or manifest.digest,
-        trainer=manifest.trainer,
-        feature_digest=manifest.feature_digest,
-        epoch=epoch,
-        since=datetime.now(UTC),
-        reason="test",
-    )
 
 
 class World:
@@ -61,7 +44,7 @@ class World:
             "retry_s": 0.05,
         }
         self.pointers: Kv[ActiveModel] = Kv(lambda: client, streams.DEPLOYMENTS, ActiveModel)
-        self.onnx, self.manifest = bundle(name)
+        self.made = constant(0.5, name)
 
     def settings(self, **more: Any) -> Settings:
         return Settings(**self.common, **more)
@@ -71,10 +54,19 @@ class World:
         value = chain.catalogue(self.name).pipelines[self.name]
         await specs.save(f"pipeline.{self.name}", value, revision=0)
 
-    async def store(self, onnx: bytes | None = None) -> None:
+    def another(self, score: float) -> Made:
+        """A model of this pipeline that always says so."""
+        return constant(score, self.name)
+
+    async def store(self, *made: Made, signed_by: Path | None = None) -> None:
         objects = Objects(KitSettings(**{k: v for k, v in self.common.items() if k != "retry_s"}))
-        await objects.put(onnx_key(self.manifest.digest), onnx or self.onnx)
-        await objects.put(manifest_key(self.manifest.digest), encode_manifest(self.manifest))
+        for one in made or (self.made,):
+            manifest = encode_manifest(one.manifest)
+            await objects.put(onnx_key(one.digest), one.onnx)
+            await objects.put(manifest_key(one.digest), manifest)
+            if signed_by is not None:
+                signature = signing.sign(signed_by, manifest).model_dump_json().encode()
+                await objects.put(signature_key(one.digest), signature)
 
     async def point(self, to: ActiveModel) -> None:
         _, revision = await self.pointers.load(self.name)
@@ -132,7 +124,7 @@ async def test_while_s3_is_away_inference_waits_and_then_recovers(
     await asyncio.to_thread(world.s3.stop)
     async with chain.running(build(world.settings())):
         async with logged("does not answer"):
-            await world.point(pointer(world.manifest))
+            await world.point(deployment(1, world.made))
         await asyncio.to_thread(world.s3.start)
         assert (await world.flipped()).epoch == 1
 
@@ -141,7 +133,7 @@ async def test_the_last_bundle_on_disk_serves_while_s3_is_away(
     world: World, tmp_path: Path
 ) -> None:
     await world.store()
-    await world.point(pointer(world.manifest))
+    await world.point(deployment(1, world.made))
     settings = world.settings(bundle_dir=tmp_path / "bundles")
     async with chain.running(build(settings)):
         await world.flipped()
@@ -153,20 +145,21 @@ async def test_the_last_bundle_on_disk_serves_while_s3_is_away(
 
 
 async def nothing_there(world: World) -> ActiveModel:
-    return pointer(world.manifest, 2, "0" * 64)
+    return deployment(2, world.another(0.25))
 
 
 async def truncated(world: World) -> ActiveModel:
     """S3 holds fewer bytes than the digest says."""
-    path = world.s3.objects / BUCKET / onnx_key("1" * 64)
+    other = world.another(0.25)
+    path = world.s3.objects / BUCKET / onnx_key(other.digest)
     path.parent.mkdir(parents=True)
-    path.write_bytes(world.onnx[:-7])
-    (path.parent / "manifest.json").write_bytes(encode_manifest(world.manifest))
-    return pointer(world.manifest, 2, "1" * 64)
+    path.write_bytes(other.onnx[:-7])
+    (path.parent / "manifest.json").write_bytes(encode_manifest(other.manifest))
+    return deployment(2, other)
 
 
 async def of_other_features(world: World) -> ActiveModel:
-    return pointer(world.manifest, 2).model_copy(update={"feature_digest": "2" * 64})
+    return deployment(2, world.made).model_copy(update={"feature_digest": "2" * 64})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +176,7 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_active_one_in_force(
     said: str,
 ) -> None:
     await world.store()
-    await world.point(pointer(world.manifest))
+    await world.point(deployment(1, world.made))
     async with chain.running(build(world.settings())):
         await world.flipped()
         async with logged(said):
@@ -191,20 +184,23 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_active_one_in_force(
         await chain.publish_features(world.client, world.name, [0.3])
         (batch,) = await chain.decisions(world.client, world.name, 1)
         assert [m.epoch for m in batch.model] == [1]
-        await world.point(pointer(world.manifest, 3))
+        other = world.another(0.75)
+        await world.store(other)
+        await world.point(deployment(3, other))
         assert (await world.flipped(nth=2)).epoch == 3
 
 
 async def test_a_flip_falls_between_two_messages_and_every_row_names_its_model(
     world: World,
 ) -> None:
-    await world.store()
-    await world.point(pointer(world.manifest))
+    made = [world.made, world.another(0.25)]
+    await world.store(*made)
+    await world.point(deployment(1, made[0]))
     rows = 0
     async with chain.running(build(world.settings())):
         await world.flipped()
         for epoch in range(2, 6):
-            await world.point(pointer(world.manifest, epoch))
+            await world.point(deployment(epoch, made[(epoch + 1) % 2]))
             flipping = asyncio.ensure_future(world.flipped(nth=epoch))
             while not flipping.done():
                 await chain.publish_features(world.client, world.name, [0.5] * 3, first=rows + 1)
@@ -217,25 +213,29 @@ async def test_a_flip_falls_between_two_messages_and_every_row_names_its_model(
     epochs = [b.model[0].epoch for b in batches]
     assert epochs == sorted(epochs)
     assert epochs[-1] == 5
-    assert all(b.flow.revisions["deployment"] == b.model[0].epoch for b in batches)
+    for batch in batches:
+        (model,) = batch.model
+        assert batch.flow.revisions["deployment"] == model.epoch
+        assert model.digest == made[(model.epoch + 1) % 2].digest
+        assert set(batch.score) <= {(0.5, 0.25)[(model.epoch + 1) % 2]}
 
 
 async def test_features_that_the_model_was_not_made_for_stop_the_fold_and_are_told(
     world: World,
 ) -> None:
     await world.store()
-    await world.point(pointer(world.manifest))
+    await world.point(deployment(1, world.made))
     async with chain.running(build(world.settings())):
         await world.flipped()
         await chain.publish_features(world.client, world.name, [0.5], digest="f" * 64)
         told = await chain.event(world.client, InputLost, world.name)
     assert "f" * 64 in told.detail
-    assert world.manifest.feature_digest in told.detail
+    assert world.made.manifest.feature_digest in told.detail
 
 
 async def test_other_decision_rules_hold_from_the_next_output_on(world: World) -> None:
     await world.store()
-    await world.point(pointer(world.manifest))
+    await world.point(deployment(1, world.made))
     specs: Kv[Pipeline] = Kv(lambda: world.client, streams.PIPELINES, Pipeline)
     rules = [{"action": "reboot", "score_at_least": 0.01}]
     changed = chain.catalogue(world.name, decisions=rules).pipelines[world.name]

@@ -1,39 +1,50 @@
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 
+import nkeys
 import numpy as np
 import pytest
 from tests.broker.chain import catalogue
 
-from flyball_inference.bundle import Bundle, ForeignBundleError, pack, unpack, verify
+from flyball_inference.bundle import Bundle, ForeignBundleError, Parts, pack, unpack, verify
 from flyball_inference.scoring import score
 from flyball_inference.session import Session, UnusableModelError
 from flyball_inference.store import Bundles
+from flyball_kit import signing
 from flyball_kit.errors import TransientError
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.columns import F32
-from flyball_proto.deployments import ActiveModel
+from flyball_proto.deployments import Placed
+from flyball_proto.events import Signature
 from flyball_trainer.baseline import baseline
 from flyball_trainer.onnxfile import write
 
 FOUND = catalogue("p")
 ONNX, MANIFEST = write(baseline(FOUND.pipelines["p"], FOUND.sources["p"]))
-POINTER = ActiveModel(
-    digest=MANIFEST.digest,
-    trainer="baseline",
-    feature_digest=MANIFEST.feature_digest,
-    epoch=1,
-    since=datetime(2026, 1, 1, tzinfo=UTC),
-    reason="test",
-)
+PLACED = Placed(digest=MANIFEST.digest, trainer="baseline", feature_digest=MANIFEST.feature_digest)
+PARTS = Parts(ONNX, encode_manifest(MANIFEST))
+BUNDLE = Bundle(MANIFEST, PARTS)
 
 
-def test_a_bundle_survives_its_way_to_the_disk() -> None:
-    bundle = verify(POINTER, ONNX, encode_manifest(MANIFEST))
-    assert unpack(POINTER, pack(bundle)) == bundle == Bundle(MANIFEST, ONNX)
+def seed(folder: Path, name: str = "seed") -> tuple[Path, str]:
+    """A file with a new user's seed, and its public key."""
+    path = folder / name
+    made = nkeys.encode_seed(hashlib.sha256(name.encode()).digest(), nkeys.PREFIX_BYTE_USER)
+    path.write_bytes(made)
+    return path, nkeys.from_seed(bytearray(made)).public_key.decode()
+
+
+def signed(path: Path, manifest: bytes = PARTS.manifest) -> Parts:
+    signature = signing.sign(path, manifest).model_dump_json().encode()
+    return Parts(ONNX, PARTS.manifest, signature)
+
+
+def test_a_bundle_survives_its_way_to_the_disk(tmp_path: Path) -> None:
+    assert unpack(PLACED, pack(PARTS), ()) == verify(PLACED, PARTS, ()) == BUNDLE
+    path, key = seed(tmp_path)
+    assert unpack(PLACED, pack(signed(path)), {key}).parts == signed(path)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +57,41 @@ def test_a_bundle_survives_its_way_to_the_disk() -> None:
     ],
     ids=["truncated", "another model's manifest", "other features", "no manifest"],
 )
-def test_what_is_not_the_pointers_bundle_is_refused(
+def test_what_is_not_what_the_deployment_names_is_refused(
     onnx: bytes, manifest: bytes, what: str
 ) -> None:
     with pytest.raises(ForeignBundleError, match=what):
-        verify(POINTER, onnx, manifest)
+        verify(PLACED, Parts(onnx, manifest), ())
+
+
+def test_a_bundle_that_a_trusted_trainer_signed_is_taken(tmp_path: Path) -> None:
+    path, key = seed(tmp_path)
+    assert verify(PLACED, signed(path), {"U" + "A" * 55, key}).manifest == MANIFEST
+
+
+def test_a_signature_that_is_missing_foreign_damaged_or_of_something_else_is_refused(
+    tmp_path: Path,
+) -> None:
+    path, key = seed(tmp_path)
+    stranger, _ = seed(tmp_path, "stranger")
+    good = Signature.model_validate_json(signed(path).signature)
+    forged = Signature(key=key, signature=signing.sign(stranger, PARTS.manifest).signature)
+    for parts, what in (
+        (PARTS, "its signature is missing or unreadable"),
+        (PARTS._replace(signature=b"{}"), "its signature is missing or unreadable"),
+        (signed(stranger), f"signed by .*trusted: {key}"),
+        (signed(path, b"another manifest"), "does not fit"),
+        (PARTS._replace(signature=forged.model_dump_json().encode()), "does not fit"),
+        (
+            signed(path)._replace(
+                signature=good.model_copy(update={"signature": "&"}).model_dump_json().encode()
+            ),
+            "does not fit",
+        ),
+    ):
+        with pytest.raises(ForeignBundleError, match=f"{what}.*the model in force stays"):
+            verify(PLACED, parts, {key})
+        assert verify(PLACED, parts, ()).manifest == MANIFEST
 
 
 def session(onnx: bytes = ONNX, width: int = 2) -> Session:
@@ -59,7 +100,7 @@ def session(onnx: bytes = ONNX, width: int = 2) -> Session:
 
 def test_a_loaded_model_scores() -> None:
     rows = np.array([[0.9, 0.0], [np.nan, 1.0]], F32)
-    assert score(session().run, rows).tolist() == [0.5, 0.5]
+    assert score(session().run, rows).scores.tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(("onnx", "width"), [(b"no model", 2), (ONNX[:100], 2), (ONNX, 3)])
@@ -68,28 +109,68 @@ def test_a_model_that_does_not_load_or_fit_is_refused(onnx: bytes, width: int) -
         session(onnx, width)
 
 
-async def test_the_last_bundle_is_read_from_disk_while_s3_is_away(tmp_path: Path) -> None:
-    away = Objects(KitSettings(s3_endpoint="127.0.0.1:1"))
-    bundles = Bundles(away, tmp_path / "bundles", 1 << 20)
-    await bundles.keep("p", Bundle(MANIFEST, ONNX))
-    assert (await bundles.load("p", POINTER)).onnx == ONNX
-    assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["p.bundle"]
+def store(folder: Path, *trusted: str) -> Bundles:
+    """With S3 away."""
+    return Bundles(Objects(KitSettings(s3_endpoint="127.0.0.1:1")), folder, 1 << 20, trusted)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\n", b"{}\n", pack(Bundle(MANIFEST, ONNX))[:-1]])
+def placed_like(digest: str) -> tuple[Placed, Bundle]:
+    """Another bundle, as far as its name goes."""
+    manifest = MANIFEST.model_copy(update={"digest": digest})
+    return PLACED.model_copy(update={"digest": digest}), Bundle(
+        manifest, Parts(b"", encode_manifest(manifest))
+    )
+
+
+async def test_a_bundle_in_use_is_read_from_disk_while_s3_is_away(tmp_path: Path) -> None:
+    bundles = store(tmp_path / "bundles")
+    await bundles.keep("p", [BUNDLE], {PLACED.digest})
+    assert (await bundles.load("p", PLACED)).parts.onnx == ONNX
+    assert [p.name for p in (tmp_path / "bundles").iterdir()] == [f"p.{PLACED.digest}.bundle"]
+
+
+async def test_the_disk_holds_what_a_pipeline_uses_and_nothing_else(tmp_path: Path) -> None:
+    bundles = store(tmp_path)
+    others = [placed_like(c * 64)[1] for c in "abc"]
+    await bundles.keep("p", [BUNDLE, others[0]], {PLACED.digest, "a" * 64})
+    await bundles.keep("p-2", [others[1]], {"b" * 64})
+    await bundles.keep("p", [others[2]], {PLACED.digest, "c" * 64})
+    assert {p.name for p in tmp_path.iterdir()} == {
+        f"p.{PLACED.digest}.bundle",
+        f"p.{'c' * 64}.bundle",
+        f"p-2.{'b' * 64}.bundle",
+    }
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\n", b"1 \n", b"9999 0\n{}", b"-1 0\n", pack(PARTS)[:-1], pack(PARTS)[1:]]
+)
 async def test_a_damaged_file_on_disk_is_not_used(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "p.bundle").write_bytes(damage)
-    away = Objects(KitSettings(s3_endpoint="127.0.0.1:1"))
+    (tmp_path / f"p.{PLACED.digest}.bundle").write_bytes(damage)
     with pytest.raises(TransientError, match="does not answer"):
-        await Bundles(away, tmp_path, 1 << 20).load("p", POINTER)
+        await store(tmp_path).load("p", PLACED)
+
+
+async def test_a_file_on_disk_needs_its_signature_too(tmp_path: Path) -> None:
+    path, key = seed(tmp_path)
+    await store(tmp_path).keep("p", [BUNDLE], {PLACED.digest})
+    with pytest.raises(TransientError, match="does not answer"):
+        await store(tmp_path, key).load("p", PLACED)
+    await store(tmp_path).keep("p", [Bundle(MANIFEST, signed(path))], {PLACED.digest})
+    assert (await store(tmp_path, key).load("p", PLACED)).manifest == MANIFEST
+
+
+async def test_a_name_that_is_no_digest_never_becomes_a_path(tmp_path: Path) -> None:
+    strange = PLACED.model_copy(update={"digest": "../../etc/passwd"})
+    with pytest.raises(ForeignBundleError, match="not a SHA-256"):
+        await store(tmp_path).load("p", strange)
 
 
 async def test_a_disk_that_cannot_be_written_does_no_harm(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    away = Objects(KitSettings(s3_endpoint="127.0.0.1:1"))
-    await Bundles(away, tmp_path / "file", 1 << 20).keep("p", Bundle(MANIFEST, ONNX))
+    await store(tmp_path / "file").keep("p", [BUNDLE], {PLACED.digest})
     assert "not kept on disk" in caplog.text
 
 

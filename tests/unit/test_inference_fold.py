@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball_inference.fold import DamagedBatchError, ForeignFeaturesError, Scoring, Seat
+from flyball_inference.fold import DamagedBatchError, ForeignFeaturesError, Scoring
+from flyball_inference.gauge import Gauge
 from flyball_inference.propose import Rules
+from flyball_inference.seat import Seat, Voice
 from flyball_kit.fold import Input, InputChanged, Output
 from flyball_proto.columns import (
     F32,
@@ -30,14 +32,18 @@ from flyball_proto.columns import (
 from flyball_proto.streams import BATCH_BYTES
 
 DIGEST = "d" * 64
+ACTIVE = Model("a" * 64, 3, "active", "baseline")
 SEAT = Seat(
-    Model("a" * 64, 3, "active", "baseline"),
+    Voice(ACTIVE, lambda features: features[:, :1]),
     DIGEST,
     2,
-    lambda features: features[:, :1],
     Rules(("offload",), ((0.5, 1),)),
     7,
 )
+
+
+def scoring(seat: Callable[[], Seat] = lambda: SEAT) -> Scoring:
+    return Scoring(seat, Gauge(now_s=lambda: 0.0, tripped=lambda *_: None))
 
 
 def features(loads: Sequence[float], first: int = 1, flow: Flow | None = None) -> Features:
@@ -71,20 +77,20 @@ def decided(output: Output | None) -> Decisions:
 
 
 def test_a_row_keeps_its_identity_and_names_the_model_that_decided() -> None:
-    fold = Scoring(lambda: SEAT)
+    fold = scoring()
     assert not fold.step(message(features([0.25, 0.75], first=11)))
     found = decided(fold.take())
     assert found.rows.sequence.tolist() == [11, 12]
     assert found.score.tolist() == [0.25, 0.75]
     assert found.action_index.tolist() == [0, 1]
     assert found.quality.tolist() == [4, 4]
-    assert found.model == (SEAT.model,)
+    assert found.model == (ACTIVE,)
     assert found.feature_digest == DIGEST
     assert found.flow.revisions == {"pipeline": 7, "deployment": 3, "decisions": 7}
 
 
 def test_nothing_gathered_is_nothing_to_say() -> None:
-    fold = Scoring(lambda: SEAT)
+    fold = scoring()
     assert fold.take() is None
     fold.step(message(features([0.1])))
     fold.take()
@@ -92,7 +98,7 @@ def test_nothing_gathered_is_nothing_to_say() -> None:
 
 
 def test_a_mark_ends_the_output_and_travels_on() -> None:
-    fold = Scoring(lambda: SEAT)
+    fold = scoring()
     marked = Flow("hub.METRICS", 1, 1, mark=Mark("m-1", 60_000))
     assert fold.step(message(features([], flow=marked)))
     output = fold.take()
@@ -105,7 +111,7 @@ def test_ticks_and_skipped_rows_travel_on_without_any_row() -> None:
     skipped = Skipped(
         np.array([9], U64), np.array([2], U32), np.array([SkipReason.LATE], U8), ("late",)
     )
-    fold = Scoring(lambda: SEAT)
+    fold = scoring()
     fold.step(message(features([], flow=Flow("hub.METRICS", 9, 9, skipped, None, 5_000))))
     flow = decided(fold.take()).flow
     assert (flow.tick_ms, flow.skipped.sequence.tolist()) == (5_000, [9])
@@ -113,7 +119,7 @@ def test_ticks_and_skipped_rows_travel_on_without_any_row() -> None:
 
 
 def test_an_output_is_cut_before_it_outgrows_its_bound() -> None:
-    fold, steps = Scoring(lambda: SEAT), 0
+    fold, steps = scoring(), 0
     while not fold.step(message(features([0.5] * 4000, first=1 + 4000 * steps))):
         steps += 1
     output = fold.take()
@@ -123,9 +129,10 @@ def test_an_output_is_cut_before_it_outgrows_its_bound() -> None:
 
 def test_a_swapped_seat_answers_for_everything_that_is_not_yet_committed() -> None:
     seats = [SEAT]
-    fold = Scoring(lambda: seats[-1])
+    fold = scoring(lambda: seats[-1])
     fold.step(message(features([0.25])))
-    seats.append(replace(SEAT, model=Model("b" * 64, 4, "active", "recent")))
+    later = Voice(Model("b" * 64, 4, "active", "recent"), SEAT.active.run)
+    seats.append(replace(SEAT, active=later))
     fold.step(message(features([0.25], first=2)))
     found = decided(fold.take())
     assert [m.epoch for m in found.model] == [4]
@@ -133,7 +140,7 @@ def test_a_swapped_seat_answers_for_everything_that_is_not_yet_committed() -> No
 
 
 def test_features_of_another_digest_are_refused_naming_both() -> None:
-    fold = Scoring(lambda: SEAT)
+    fold = scoring()
     with pytest.raises(ForeignFeaturesError, match=rf"{'e' * 64}.*{DIGEST}") as raised:
         fold.step(message(replace(features([0.1]), feature_digest="e" * 64)))
     assert isinstance(raised.value, InputChanged)
@@ -142,19 +149,19 @@ def test_features_of_another_digest_are_refused_naming_both() -> None:
 def test_rows_of_another_width_are_refused() -> None:
     wide = replace(features([0.1]), feature=np.zeros((1, 3), F32))
     with pytest.raises(ForeignFeaturesError, match=r"3 features a row.*reads 2"):
-        Scoring(lambda: SEAT).step(message(wide))
+        scoring().step(message(wide))
 
 
 def test_bytes_that_are_no_batch_are_refused_with_their_place() -> None:
     with pytest.raises(DamagedBatchError, match=r"features\.p 5:"):
-        Scoring(lambda: SEAT).step(Input(5, 0, "features.p", None, b"\xff\xff"))
+        scoring().step(Input(5, 0, "features.p", None, b"\xff\xff"))
 
 
 @given(st.lists(st.lists(st.floats(0, 1, width=32), max_size=5), max_size=8), st.data())
 def test_message_borders_do_not_change_rows(
     batches: list[list[float]], data: st.DataObject
 ) -> None:
-    cut, whole, first = Scoring(lambda: SEAT), Scoring(lambda: SEAT), 1
+    cut, whole, first = scoring(), scoring(), 1
     found: list[Decisions] = []
     for loads in batches:
         sent = message(features(loads, first))

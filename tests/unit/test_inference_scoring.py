@@ -27,18 +27,20 @@ def column(*values: float) -> Column:
 @pytest.mark.parametrize(("rows", "calls"), [(0, []), (1, [2]), (2, [2]), (5, [5])])
 def test_a_session_call_never_has_a_single_row(rows: int, calls: list[int]) -> None:
     model = Model()
-    assert len(score(model, np.zeros((rows, 3), F32))) == rows
+    assert len(score(model, np.zeros((rows, 3), F32)).scores) == rows
     assert model.calls == calls
 
 
 def test_scores_are_rounded_and_there_is_no_minus_zero() -> None:
-    scores = score(Model(), column(0.12345678, -1e-9, 2.0))
+    scores, not_finite = score(Model(), column(0.12345678, -1e-9, 2.0))
+    assert not_finite == 0
     assert [f"{s:.7f}" for s in scores] == ["0.1234570", "0.0000000", "2.0000000"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_score_that_is_not_finite_is_nan_and_proposes_nothing(bad: float) -> None:
-    scores = score(Model(), column(bad, 1.0))
+    scores, not_finite = score(Model(), column(bad, 1.0))
+    assert not_finite == 1
     assert np.isnan(scores[0])
     assert propose(scores, Rules(("act",), ((-1e30, 1),))).tolist() == [0, 1]
 

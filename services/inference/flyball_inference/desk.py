@@ -1,33 +1,34 @@
-"""One pipeline's model in this process: what is wanted, what is in force, and the way between.
+"""One pipeline's models in this process: what is wanted, what is in force, and the way between.
 
-A wanted model is loaded and warmed beside the one in force, which answers until it is replaced
-between two messages. What cannot be loaded changes nothing and is tried again.
+What a deployment names is loaded and warmed beside what is in force, which answers until it is
+replaced between two messages, active model and canary together. What cannot be loaded changes
+nothing and is tried again. Where a rollback would lead is loaded too, afterwards.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from flyball_inference.fold import Seat
+from flyball_inference.hot import Hot, Loaded, fallback
 from flyball_inference.propose import Rules, compile_rules
-from flyball_inference.session import Session
-from flyball_inference.store import Bundles
+from flyball_inference.seat import Seat, Voice
+from flyball_inference.session import UnusableModelError
+from flyball_inference.trips import Trip, Trips
 from flyball_kit import clock
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.columns import Model
-from flyball_proto.deployments import ActiveModel
+from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.spec import Pipeline
 
 log = logging.getLogger("flyball.inference.desk")
 
-ACTIVE = "active"
-
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A model came into force; told to everybody after the fact."""
+    """Another active model came into force; told to everybody after the fact."""
 
     pointer: ActiveModel
     load_ms: float
@@ -36,26 +37,30 @@ class Flip:
 class Desk:
     """Call `specify` and `want` when the records change; `run` does the rest until cancelled.
 
-    `seated` is awaited after each flip, and again until it succeeds.
+    `seated` is awaited when another active model came into force, `tripped` once an epoch for a model
+    that cannot answer; each again until it succeeds.
     """
 
     def __init__(
         self,
         pipeline: str,
         *,
-        bundles: Bundles,
+        hot: Hot,
         seated: Callable[[Flip], Awaitable[None]],
+        tripped: Callable[[Trip], Awaitable[None]],
         retry_s: float,
     ) -> None:
         self.pipeline = pipeline
         self.trouble: str | None = None
-        """Why the wanted model is not in force, None when it is."""
-        self._bundles, self._seated, self._retry_s = bundles, seated, retry_s
+        """Why not everything that is wanted is in force and loaded, None when it is."""
+        self._hot, self._seated, self._tripped, self._retry_s = hot, seated, tripped, retry_s
         self._seat: Seat | None = None
         self._rules: tuple[Rules, int] | None = None
         self._wanted: ActiveModel | None = None
         self._untold: Flip | None = None
-        self._changed = asyncio.Event()
+        self._trips = Trips()
+        self._is_tidy = True
+        self._changed, self._flipped = asyncio.Event(), asyncio.Event()
 
     @property
     def seat(self) -> Seat:
@@ -64,18 +69,35 @@ class Desk:
             raise PermanentError(f"pipeline {self.pipeline}: no model is in force yet")
         return self._seat
 
+    @property
+    def epoch(self) -> int:
+        """Of what is in force; 0 = nothing is."""
+        return self._seat.epoch if self._seat is not None else 0
+
     def specify(self, pipeline: Pipeline, revision: int) -> None:
         """The pipeline's record changed; its rules hold from the next output on."""
+        is_first = self._rules is None
         self._rules = (compile_rules(pipeline.spec.decisions), revision)
         if self._seat is not None:
             self._seat = replace(self._seat, rules=self._rules[0], rules_revision=revision)
-        self._changed.set()
+        if is_first:
+            self._changed.set()
 
     def want(self, pointer: ActiveModel) -> None:
-        """The active pointer moved. An older epoch than the one known is ignored."""
+        """The deployment changed. An older epoch than the one known is ignored."""
         if self._wanted is None or pointer.epoch > self._wanted.epoch:
             self._wanted = pointer
             self._changed.set()
+
+    def trip(self, model: Model, detail: str) -> None:
+        """A model that is in force gives no usable scores; told once an epoch."""
+        if self._trips.note(Trip(model.digest, model.epoch, detail)):
+            self._changed.set()
+
+    async def in_force(self, epoch: int) -> None:
+        """Wait until this epoch, or a newer one, is in force."""
+        while self.epoch < epoch:
+            await self._flipped.wait()
 
     def waits_for(self) -> str | None:
         """What is missing before this pipeline gets decisions, None when nothing is."""
@@ -88,65 +110,101 @@ class Desk:
         return self.trouble or f"pipeline {self.pipeline}: loads {self._wanted.digest[:12]}"
 
     async def run(self) -> None:
-        """Bring what is wanted into force, for ever."""
+        """Bring what is wanted into force, for ever. What is wanted newly drops what is under way."""
         while True:
-            await self._changed.wait()
             self._changed.clear()
-            while self._has_work:
-                try:
-                    await self._settle()
-                except (PermanentError, TransientError) as error:
-                    self._complain(str(error))
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), self._retry_s)
-                    self._changed.clear()
+            if not self._has_work:
+                await self._changed.wait()
+                continue
+            try:
+                await self._unless_changed(self._work())
+            except (PermanentError, TransientError) as error:
+                self._complain(str(error))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), self._retry_s)
 
     @property
     def _has_work(self) -> bool:
-        if self._wanted is None or self._rules is None:
-            return False
-        return self._epoch != self._wanted.epoch or self._untold is not None
+        untold = self._untold is not None or self._trips.untold
+        return bool(self._is_behind or untold or not self._is_tidy)
 
     @property
-    def _epoch(self) -> int:
-        return self._seat.model.epoch if self._seat is not None else 0
+    def _is_behind(self) -> bool:
+        if self._wanted is None or self._rules is None:
+            return False
+        return self.epoch != self._wanted.epoch
 
-    async def _settle(self) -> None:
-        if self._wanted is not None and self._epoch != self._wanted.epoch:
-            self._untold = await self._flip(self._wanted)
+    async def _unless_changed(self, work: Coroutine[Any, Any, None]) -> None:
+        working = asyncio.ensure_future(work)
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((working, changed), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            working.cancel()
+            changed.cancel()
+            await asyncio.gather(working, changed, return_exceptions=True)
+
+    async def _work(self) -> None:
+        if self._wanted is not None and self._is_behind:
+            try:
+                await self._flip(self._wanted)
+            except UnusableModelError:
+                await self._tell_trips()
+                raise
         if self._untold is not None:
             await self._seated(self._untold)
             self._untold = None
+        await self._tell_trips()
+        if self._wanted is not None and not self._is_tidy:
+            await self._tidy(self._wanted)
         self.trouble = None
 
-    async def _flip(self, pointer: ActiveModel) -> Flip:
+    async def _tell_trips(self) -> None:
+        for trip in self._trips.untold:
+            await self._tripped(trip)
+            self._trips.told(trip)
+
+    async def _flip(self, pointer: ActiveModel) -> None:
         began_s = clock.monotonic_s()
-        if self._seat is not None and self._seat.feature_digest != pointer.feature_digest:
-            raise PermanentError(
-                f"pipeline {self.pipeline}: the active pointer (epoch {pointer.epoch}) names a "
-                f"model of features {pointer.feature_digest[:8]}, those read here are "
-                f"{self._seat.feature_digest[:8]}; the model in force stays"
-            )
-        bundle = await self._bundles.load(self.pipeline, pointer)
-        manifest = bundle.manifest
-        session = await asyncio.to_thread(
-            Session,
-            bundle.onnx,
-            input_name=manifest.input_name,
-            output_name=manifest.output_name,
-            width=len(manifest.features),
-        )
-        await self._bundles.keep(self.pipeline, bundle)
-        rules, revision = self._rules or (Rules(), 0)
-        self._seat = Seat(
-            Model(pointer.digest, pointer.epoch, ACTIVE, pointer.trainer),
-            pointer.feature_digest,
-            len(manifest.features),
-            session.run,
-            rules,
-            revision,
-        )
-        return Flip(pointer, (clock.monotonic_s() - began_s) * 1000)
+        self._check_features(pointer)
+        wanted = [pointer.active, *([pointer.canary] if pointer.canary else [])]
+        found = await asyncio.gather(*(self._need(placed, pointer.epoch) for placed in wanted))
+        before = self._seat.active.model.digest if self._seat is not None else None
+        self._seat = _seat(pointer, found, self._rules or (Rules(), 0))
+        self._is_tidy = False
+        if before != pointer.digest:
+            self._untold = Flip(pointer, (clock.monotonic_s() - began_s) * 1000)
+        flipped, self._flipped = self._flipped, asyncio.Event()
+        flipped.set()
+
+    async def _need(self, placed: Placed, epoch: int) -> Loaded:
+        try:
+            return await self._hot.get(placed)
+        except UnusableModelError as error:
+            self._trips.note(Trip(placed.digest, epoch, str(error)))
+            raise
+
+    async def _tidy(self, pointer: ActiveModel) -> None:
+        """Load where a rollback would lead, unload what nobody needs, and do the same on disk."""
+        spare = fallback(pointer)
+        used = {p.digest for p in (pointer.active, pointer.canary, spare) if p is not None}
+        await self._hot.only(used)
+        if spare is not None and spare.digest not in self._hot.digests:
+            await self._hot.get(spare)
+            await self._hot.only(used)
+        self._is_tidy = True
+
+    def _check_features(self, pointer: ActiveModel) -> None:
+        read = self._seat.feature_digest if self._seat is not None else pointer.feature_digest
+        for placed in (pointer.active, pointer.canary):
+            if placed is not None and placed.feature_digest != read:
+                raise PermanentError(
+                    f"pipeline {self.pipeline}: the deployment (epoch {pointer.epoch}) names a "
+                    f"model of features {placed.feature_digest[:8]}, those read here are "
+                    f"{read[:8]}; the model in force stays"
+                )
 
     def _complain(self, reason: str) -> None:
         if reason != self.trouble:
@@ -154,3 +212,22 @@ class Desk:
                 "pipeline %s: %s; tried again every %g s", self.pipeline, reason, self._retry_s
             )
         self.trouble = reason
+
+
+def _seat(pointer: ActiveModel, loaded: Sequence[Loaded], rules: tuple[Rules, int]) -> Seat:
+    """`loaded` are the active model and, if there is one, the canary."""
+    active, canary = pointer.active, pointer.canary
+    compiled, revision = rules
+    return Seat(
+        _voice(active, pointer.epoch, "active", loaded[0]),
+        active.feature_digest,
+        len(loaded[0].manifest.features),
+        compiled,
+        revision,
+        _voice(canary, pointer.epoch, "canary", loaded[1]) if canary else None,
+        canary.percent if canary else 0,
+    )
+
+
+def _voice(placed: Placed, epoch: int, stage: Literal["active", "canary"], loaded: Loaded) -> Voice:
+    return Voice(Model(placed.digest, epoch, stage, placed.trainer), loaded.session.run)

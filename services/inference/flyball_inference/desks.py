@@ -1,26 +1,33 @@
-"""Follows the records of pipelines and active pointers, and keeps a desk and folds for each."""
+"""Follows the records of pipelines and deployments, and keeps a desk and folds for each."""
 
+import logging
 from contextlib import aclosing
 
 from flyball_inference.desk import Desk, Flip
 from flyball_inference.fold import Scoring
+from flyball_inference.gate import Gate
+from flyball_inference.gauge import Gauge
+from flyball_inference.hot import Hot
 from flyball_inference.settings import Settings
 from flyball_inference.store import Bundles
+from flyball_inference.telling import Teller
 from flyball_kit import clock
-from flyball_kit.announce import Announcer
 from flyball_kit.connect import Connect
+from flyball_kit.errors import TransientError
 from flyball_kit.fold import Endpoint, FoldOptions, FoldRunner
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
+from flyball_kit.lockstep import Settlements
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry, traced
 from flyball_proto import streams, subjects
-from flyball_proto.deployments import ActiveModel
-from flyball_proto.events import ModelFlipped
+from flyball_proto.deployments import ActiveModel, DeployerSettled
 from flyball_proto.spec import Pipeline, digest8
 
 PIPELINE = "pipeline."
 """Keys of pipelines in the bucket `pipelines`."""
+
+log = logging.getLogger("flyball.inference.desks")
 
 
 class Desks:
@@ -32,16 +39,21 @@ class Desks:
         *,
         connect: Connect,
         bundles: Bundles,
-        announcer: Announcer,
+        teller: Teller,
+        settlements: Settlements[DeployerSettled],
         tasks: Tasks,
         health: Health,
     ) -> None:
         self._settings, self._connect, self._bundles = settings, connect, bundles
-        self._announcer, self._tasks, self._health = announcer, tasks, health
+        self._teller, self._settlements = teller, settlements
+        self._tasks, self._health = tasks, health
         self._desks: dict[str, Desk] = {}
+        self._pointers: dict[str, ActiveModel] = {}
+        self._gauges: dict[str, dict[int, Gauge]] = {}
         self._unread = {"pipelines", "deployments"}
-        self._instance = clock.new_id()
         health.add("records", self._check_records)
+        if not settings.trusted:
+            health.add("signatures", lambda: "not checked: no trainer's key is set", "note")
 
     async def follow_pipelines(self, pipelines: Kv[Pipeline]) -> None:
         """Take over what stands in KV `pipelines`, for ever."""
@@ -55,21 +67,38 @@ class Desks:
                     self._desk(name).specify(change.value, change.revision)
 
     async def follow_pointers(self, pointers: Kv[ActiveModel]) -> None:
-        """Take over what stands in KV `deployments`, for ever. A deleted pointer changes nothing."""
+        """Take over what stands in KV `deployments`, for ever. A deleted one changes nothing."""
         changes = pointers.watch(synced=lambda: self._unread.discard("deployments"))
         async with aclosing(changes):
             async for change in changes:
                 if change.value is not None and subjects.is_name(change.key):
+                    self._pointers[change.key] = change.value
                     self._desk(change.key).want(change.value)
+
+    async def measure(self) -> None:
+        """Tell now and then how long models take while a canary answers, for ever."""
+        while True:
+            await clock.sleep(self._settings.measure_every_s)
+            for pipeline, desk in list(self._desks.items()):
+                for partition, gauge in self._gauges.get(pipeline, {}).items():
+                    if not (figures := gauge.take(desk.epoch)):
+                        continue
+                    try:
+                        await self._teller.measured(pipeline, partition, desk.epoch, figures)
+                    except TransientError as error:
+                        log.warning("measurements of %s are lost: %s", pipeline, error)
 
     def _desk(self, pipeline: str) -> Desk:
         if pipeline not in self._desks:
             desk = self._desks[pipeline] = Desk(
                 pipeline,
-                bundles=self._bundles,
+                hot=Hot(pipeline, self._bundles),
                 seated=lambda flip: self._seated(desk, flip),
+                tripped=lambda trip: self._teller.tripped(pipeline, trip),
                 retry_s=self._settings.retry_s,
             )
+            if (pointer := self._pointers.get(pipeline)) is not None:
+                desk.want(pointer)
             self._health.add(f"model.{pipeline}", desk.waits_for)
             self._health.add(f"next-model.{pipeline}", lambda: desk.trouble, "note")
             self._tasks.spawn(f"desk.{pipeline}", desk.run)
@@ -81,6 +110,8 @@ class Desks:
         await self._tasks.remove(f"desk.{pipeline}")
         for partition in range(self._settings.partitions):
             await self._tasks.remove(fold_name(pipeline, partition))
+            self._health.drop(f"lockstep.{pipeline}.{partition}")
+        self._gauges.pop(pipeline, None)
         self._health.drop(f"model.{pipeline}")
         self._health.drop(f"next-model.{pipeline}")
 
@@ -89,31 +120,26 @@ class Desks:
         for partition in range(self._settings.partitions):
             if fold_name(desk.pipeline, partition) not in self._tasks.names:
                 self._start(desk, flip.pointer.feature_digest, partition)
-        for partition in range(self._settings.partitions):
-            event = ModelFlipped(
-                pipeline=desk.pipeline,
-                at=clock.utc_now(),
-                partition=partition,
-                digest=flip.pointer.digest,
-                epoch=flip.pointer.epoch,
-                load_ms=round(flip.load_ms, 3),
-            )
-            place = f"{desk.pipeline}:{partition}:{flip.pointer.epoch}"
-            await self._announcer.publish(event, f"flipped:{place}:{self._instance}")
+        await self._teller.flipped(desk.pipeline, flip)
 
     def _start(self, desk: Desk, feature_digest: str, partition: int) -> None:
         name = fold_name(desk.pipeline, partition)
         read = subjects.features(desk.pipeline, digest8(feature_digest), partition)
         written = subjects.decisions(desk.pipeline, partition)
+        gauge = Gauge(now_s=clock.monotonic_s, tripped=desk.trip)
+        gate = Gate(desk, partition, self._settlements)
         runner = FoldRunner(
             name,
             connect=self._connect,
             source=Endpoint(streams.FEATURES.name, read),
             target=Endpoint(streams.DECISIONS.name, written),
-            fold=lambda: traced("score", Scoring(lambda: desk.seat)),
+            fold=lambda: traced("score", Scoring(lambda: desk.seat, gauge)),
             options=FoldOptions(retain_bytes=self._settings.retain_mib * streams.MIB),
+            gate=gate,
             observer=FoldTelemetry(name),
         )
+        self._gauges.setdefault(desk.pipeline, {})[partition] = gauge
+        self._health.add(f"lockstep.{desk.pipeline}.{partition}", gate.waits_for, "note")
         self._tasks.add(name, runner)
 
     def _check_records(self) -> str | None:

@@ -1,26 +1,29 @@
 """The inference fold: feature rows to scores and proposed actions. Stateless.
 
 Between two commits it only gathers; the rows are scored at `take`, all by the seat of that moment.
-So a swap of the seat falls between two messages and no output mixes two models.
+So a swap of the seat falls between two messages, no output mixes two epochs, and within one an
+element is answered for by one model alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, Protocol
 
 import numpy as np
 
-from flyball_inference.propose import Rules, propose
-from flyball_inference.scoring import Run, score
+from flyball_inference.propose import propose
+from flyball_inference.seat import Seat, Voice, by_canary
 from flyball_kit.errors import PermanentError
 from flyball_kit.fold import Input, InputChanged, Output
 from flyball_proto.columns import (
+    F64,
     U8,
     BatchError,
     Column,
     Decisions,
     Features,
     Model,
+    Rows,
     decode_features,
     encode_decisions,
 )
@@ -28,25 +31,22 @@ from flyball_proto.merge import merge_flows, merge_rows
 from flyball_proto.streams import BATCH_BYTES
 
 MAX_ROWS: Final = 8192
-"""Rows of one output; the session is called once for all of them."""
+"""Rows of one output; each session is called once for all of its rows."""
 
 DECIDED_ROW_BYTES: Final = 10
 """What model, score and action add to a row, less its features."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Who answers for a pipeline: the active model, and the rules that turn scores to actions.
+class Scorer(Protocol):
+    """Scores rows by one model; counts on the way what it likes."""
 
-    `rules_revision` is the revision of the pipeline's record that the rules come from.
-    """
+    def scores(self, voice: Voice, features: Column) -> Column:
+        """Scores f64 (n,) of features f32 (n, width); see `scoring.score`."""
+        ...
 
-    model: Model
-    feature_digest: str
-    width: int
-    run: Run
-    rules: Rules
-    rules_revision: int
+    def timed_scores(self, voice: Voice, features: Column) -> Column:
+        """The same, and how long it took is remembered."""
+        ...
 
 
 class ForeignFeaturesError(InputChanged):
@@ -54,8 +54,8 @@ class ForeignFeaturesError(InputChanged):
 
     def __init__(self, subject: str, found: str, seat: Seat) -> None:
         super().__init__(
-            f"{subject} carries {found}; model {seat.model.digest[:12]} of {seat.model.trainer} "
-            f"reads {seat.width} features of digest {seat.feature_digest}. Activate a model of the "
+            f"{subject} carries {found}; model {seat.active.model.digest[:12]} of "
+            f"{seat.active.model.trainer} reads {seat.width} features of digest {seat.feature_digest}. Activate a model of the "
             "features that are published"
         )
 
@@ -69,8 +69,8 @@ class DamagedBatchError(PermanentError):
 class Scoring:
     """Implements `flyball_kit.fold.Fold`. Holds the batches of one output, at most `BATCH_BYTES`."""
 
-    def __init__(self, seat: Callable[[], Seat]) -> None:
-        self._seat = seat
+    def __init__(self, seat: Callable[[], Seat], scorer: Scorer) -> None:
+        self._seat, self._scorer = seat, scorer
         self._batches: list[Features] = []
         self._rows = self._bytes = 0
 
@@ -100,7 +100,7 @@ class Scoring:
             return None
         batches, self._batches = self._batches, []
         self._rows = self._bytes = 0
-        decisions = decide(batches, self._seat())
+        decisions = decide(batches, self._seat(), self._scorer)
         mark = decisions.flow.mark
         return Output(
             encode_decisions(decisions),
@@ -120,28 +120,47 @@ class Scoring:
         """No state."""
 
 
-def decide(batches: Sequence[Features], seat: Seat) -> Decisions:
+def decide(batches: Sequence[Features], seat: Seat, scorer: Scorer) -> Decisions:
     """One output over consecutive inputs, every row by the same seat."""
     rows = merge_rows([b.rows for b in batches])
     flow = merge_flows([b.flow for b in batches])
     revisions = {
         **flow.revisions,
-        "deployment": seat.model.epoch,
+        "deployment": seat.epoch,
         "decisions": seat.rules_revision,
     }
-    scores = score(seat.run, _joined([b.feature for b in batches]))
+    models, index, scores = _scored(seat, rows, _joined([b.feature for b in batches]), scorer)
     return Decisions(
         pipeline=batches[0].pipeline,
         feature_digest=seat.feature_digest,
         flow=replace(flow, revisions=revisions),
         rows=rows,
-        model=(seat.model,),
-        model_index=np.zeros(len(rows), U8),
+        model=models,
+        model_index=index,
         score=scores,
         action=seat.rules.actions,
         action_index=propose(scores, seat.rules),
         quality=_joined([b.quality for b in batches]),
     )
+
+
+def _scored(
+    seat: Seat, rows: Rows, features: Column, scorer: Scorer
+) -> tuple[tuple[Model, ...], Column, Column]:
+    """Models, for each row whose score it is, and the scores."""
+    if seat.canary is None:
+        index = np.zeros(len(rows), U8)
+        return (seat.active.model,), index, scorer.scores(seat.active, features)
+    voices = (seat.active, seat.canary)
+    index, scores = (
+        by_canary(rows, seat.canary.model.digest, seat.percent),
+        np.empty(len(rows), F64),
+    )
+    for place, voice in enumerate(voices):
+        mine = index == place
+        if mine.any():
+            scores[mine] = scorer.timed_scores(voice, features[mine])
+    return tuple(v.model for v in voices), index, scores
 
 
 def _joined(columns: Sequence[Column]) -> Column:

@@ -1,7 +1,7 @@
 """Raw model output to scores that do not depend on how rows were batched."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -14,17 +14,28 @@ Run = Callable[[Column], Column]
 """Features f32 (n, width) to raw scores (n, 1)."""
 
 
-def score(run: Run, features: Column) -> Column:
-    """Scores f64 (n,) of features f32 (n, width).
+class Scored(NamedTuple):
+    """Scores f64 (n,), and how many of them are no numbers."""
+
+    scores: Column
+    not_finite: int
+
+
+def score(run: Run, features: Column) -> Scored:
+    """Score features f32 (n, width).
 
     A single row is scored as two, because runtimes compute one row in another way than many.
     A score that is not finite is NaN: it is recorded, and nothing is ever proposed for it.
     """
     rows = len(features)
     if not rows:
-        return np.empty(0, F64)
-    batch = features if rows > 1 else np.repeat(features, 2, axis=0)
+        return Scored(np.empty(0, F64), 0)
+    batch = features if rows > 1 else np.concatenate((features, features))
     raw = run(batch).reshape(-1)[:rows].astype(F64)
-    scores: Column = np.round(raw, DECIMALS) + 0.0  # there is no minus zero
-    scores[~np.isfinite(scores)] = np.nan
-    return scores
+    scores: Column = raw.round(DECIMALS)
+    scores += 0.0  # there is no minus zero
+    finite = np.isfinite(scores)
+    not_finite = rows - int(np.count_nonzero(finite))
+    if not_finite:
+        scores[~finite] = np.nan
+    return Scored(scores, not_finite)

@@ -1,62 +1,100 @@
-"""Where bundles come from: the last one from disk, any from S3."""
+"""Where bundles come from: those in use from disk, any from S3."""
 
 import asyncio
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
-from flyball_inference.bundle import Bundle, ForeignBundleError, pack, unpack, verify
+from flyball_inference.bundle import Bundle, ForeignBundleError, Parts, pack, unpack, verify
 from flyball_kit.objects import Objects
-from flyball_proto.bundles import MAX_MANIFEST_BYTES, manifest_key, onnx_key
-from flyball_proto.deployments import ActiveModel
+from flyball_proto.bundles import (
+    MAX_MANIFEST_BYTES,
+    MAX_SIGNATURE_BYTES,
+    is_digest,
+    manifest_key,
+    onnx_key,
+    signature_key,
+)
+from flyball_proto.deployments import Placed
 
 log = logging.getLogger("flyball.inference.store")
 
 
 class Bundles:
-    """Verified bundles. On disk one file a pipeline, replaced whole."""
+    """Verified bundles. On disk one file each, replaced whole; only those that `keep` names last.
 
-    def __init__(self, objects: Objects, folder: Path | None, max_bytes: int) -> None:
+    `trusted` are the public keys one of which must have signed a bundle; none = not checked.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        folder: Path | None,
+        max_bytes: int,
+        trusted: Collection[str] = frozenset(),
+    ) -> None:
         self._objects, self._folder, self._max_bytes = objects, folder, max_bytes
+        self._trusted = trusted
 
-    async def load(self, pipeline: str, pointer: ActiveModel) -> Bundle:
-        """The bundle that `pointer` names, from disk if it is the last one, else from S3.
+    async def load(self, pipeline: str, placed: Placed) -> Bundle:
+        """The bundle that `placed` names, from disk if it was kept, else from S3.
 
         Raises:
-            ForeignBundleError: what lies in S3 is another or damaged.
+            ForeignBundleError: what lies in S3 is another, damaged, or not signed by a trusted key.
             PermanentError: there is none, or it is too large.
             TransientError: S3 does not answer.
         """
-        kept = await asyncio.to_thread(self._kept, pipeline, pointer)
-        if kept is not None:
-            return kept
-        onnx = await self._objects.get(onnx_key(pointer.digest), self._max_bytes)
-        manifest = await self._objects.get(manifest_key(pointer.digest), MAX_MANIFEST_BYTES)
-        return verify(pointer, onnx, manifest)
+        if not is_digest(placed.digest):
+            raise ForeignBundleError(placed, "its name is not a SHA-256 in lower-case hex")
+        if self._folder is not None:
+            path = _path(self._folder, pipeline, placed.digest)
+            if (kept := await asyncio.to_thread(self._read, path, placed)) is not None:
+                return kept
+        return verify(placed, await self._fetch(placed.digest), self._trusted)
 
-    async def keep(self, pipeline: str, bundle: Bundle) -> None:
-        """Put a bundle that proved usable on disk. A full disk is said and does no harm."""
-        try:
-            await asyncio.to_thread(self._keep, pipeline, bundle)
-        except OSError as error:
-            log.warning("the bundle of %s is not kept on disk: %s", pipeline, error)
+    async def keep(self, pipeline: str, bundles: Collection[Bundle], used: Collection[str]) -> None:
+        """Put bundles that proved usable on disk, and delete those whose digest is not `used`.
 
-    def _kept(self, pipeline: str, pointer: ActiveModel) -> Bundle | None:
+        A full disk is said and does no harm.
+        """
         if self._folder is None:
-            return None
+            return
         try:
-            return unpack(pointer, self._path(self._folder, pipeline).read_bytes())
+            await asyncio.to_thread(_write, self._folder, pipeline, bundles, used)
+        except OSError as error:
+            log.warning("bundles of %s are not kept on disk: %s", pipeline, error)
+
+    async def _fetch(self, digest: str) -> Parts:
+        wanted = [
+            self._objects.get(onnx_key(digest), self._max_bytes),
+            self._objects.get(manifest_key(digest), MAX_MANIFEST_BYTES),
+        ]
+        if self._trusted:
+            wanted.append(self._objects.get(signature_key(digest), MAX_SIGNATURE_BYTES))
+        return Parts(*await asyncio.gather(*wanted))
+
+    def _read(self, path: Path, placed: Placed) -> Bundle | None:
+        try:
+            return unpack(placed, path.read_bytes(), self._trusted)
         except (OSError, ForeignBundleError):
             return None  # S3 has it
 
-    def _keep(self, pipeline: str, bundle: Bundle) -> None:
-        if self._folder is None:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(self._folder, pipeline)
-        beside = path.with_suffix(".new")
-        beside.write_bytes(pack(bundle))
-        beside.replace(path)
 
-    @staticmethod
-    def _path(folder: Path, pipeline: str) -> Path:
-        return folder / f"{pipeline}.bundle"
+def _path(folder: Path, pipeline: str, digest: str) -> Path:
+    """Names of pipelines and digests have no dots."""
+    return folder / f"{pipeline}.{digest}.bundle"
+
+
+def _write(folder: Path, pipeline: str, bundles: Collection[Bundle], used: Collection[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for bundle in bundles:
+        path = _path(folder, pipeline, bundle.manifest.digest)
+        data = pack(bundle.parts)
+        if path.exists() and path.read_bytes() == data:
+            continue
+        beside = path.with_suffix(".new")
+        beside.write_bytes(data)
+        beside.replace(path)
+    for path in folder.glob(f"{pipeline}.*.bundle"):
+        if path.name.split(".")[1] not in used:
+            path.unlink(missing_ok=True)
