@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from flyball_local.csvprofile import CsvError
 from flyball_local.csvrows import CsvRow, read_rows
 from flyball_local.invalid import InvalidInputError
+from flyball_local.labelling import LabelDelay
 from flyball_local.player import stretches
 from flyball_local.replay import choose, parse_speed, require_spec
 from flyball_local.specfile import load_text
@@ -115,6 +117,96 @@ def test_a_missing_file_is_named(tmp_path: Path, source: Source) -> None:
         list(read_rows(tmp_path / "nothing.csv", source))
 
 
+TRUTH_SPEC = """\
+apiVersion: flyball/v1
+kind: Pipeline
+metadata: {name: cells}
+spec:
+  source:
+    metrics: [load]
+    csv: {time: at, element: cell, truth: {column: class, codes: {UP: 1, DOWN: 0}}}
+  target: {task: binary, kind: feedback, horizon: 1h}
+"""
+
+
+def labels_of(tmp_path: Path, spec: str, *cells: str) -> list[object]:
+    """What would be published about a row for each cell of truth; None = nothing."""
+    source = load_text(spec, "spec").sources["cells"]
+    lines = "".join(f"2026-01-01T00:00:00,c1,1,{cell}\n" for cell in cells)
+    rows = rows_of(tmp_path, source, "at,cell,load,class\n" + lines)
+    return [None if row.label is None else json.loads(row.label) for row in rows]
+
+
+def test_a_cell_of_truth_is_a_label_of_its_own_and_no_metric(tmp_path: Path) -> None:
+    at = {"time_ms": 1_767_225_600_000}
+    assert labels_of(tmp_path, TRUTH_SPEC, "UP", "DOWN", "", "sideways", "1") == [
+        {**at, "value": 1},
+        {**at, "value": 0},
+        None,
+        {**at, "value": "sideways"},  # as it is: ingest refuses it and says so
+        {**at, "value": "1"},
+    ]
+    numbers = TRUTH_SPEC.replace(", codes: {UP: 1, DOWN: 0}", "")
+    assert labels_of(tmp_path, numbers, "0", "0.5", "NA", "UP") == [
+        {**at, "value": 0.0},
+        {**at, "value": 0.5},
+        None,
+        {**at, "value": "UP"},
+    ]
+
+
+def test_a_code_wins_over_a_text_that_usually_says_missing(tmp_path: Path) -> None:
+    spec = TRUTH_SPEC.replace("codes: {UP: 1, DOWN: 0}", 'codes: {"None": 0, Attack: 1}')
+    found = labels_of(tmp_path, spec, "None", "NA")
+    assert found == [{"time_ms": 1_767_225_600_000, "value": 0}, None]
+
+
+def test_truth_about_a_row_whose_time_cannot_be_read_says_it_alike(tmp_path: Path) -> None:
+    source = load_text(TRUTH_SPEC, "spec").sources["cells"]
+    (row,) = rows_of(tmp_path, source, "at,cell,load,class\nyesterday,c1,1,UP\n")
+    assert row.label is not None
+    assert json.loads(row.label) == {"time": "yesterday", "value": 1}
+
+
+def test_a_file_without_the_column_of_truth_is_refused(tmp_path: Path) -> None:
+    source = load_text(TRUTH_SPEC, "spec").sources["cells"]
+    with pytest.raises(CsvError, match="class"):
+        rows_of(tmp_path, source, "at,cell,load\n2026-01-01T00:00:00,c1,1\n")
+
+
+def labelled(element: str, number: int, *, known: bool = True) -> CsvRow:
+    return CsvRow(element, number, b"", b"%d" % number if known else None)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40), st.integers(0, 6))
+def test_a_label_comes_right_behind_a_later_row_of_its_element(
+    steps: list[tuple[str, bool]], delay_rows: int
+) -> None:
+    rows = [labelled(element, i, known=known) for i, (element, known) in enumerate(steps)]
+    delay, found = LabelDelay(delay_rows), []
+    for i, row in enumerate(rows):
+        if (label := delay.behind(row)) is not None:
+            found.append((i, label.element, int(label.data)))
+    rest = [(label.element, int(label.data)) for label in delay.rest()]
+    expected, open_rows = [], []
+    for i, row in enumerate(rows):
+        later = [k for k in range(i, len(rows)) if rows[k].element == row.element]
+        if row.label is None:
+            continue
+        if delay_rows < len(later):
+            expected.append((later[delay_rows], row.element, i))
+        else:
+            open_rows.append((row.element, i))
+    assert found == sorted(expected)
+    assert rest == open_rows
+    assert list(delay.rest()) == []
+
+
+def test_a_label_cannot_come_before_its_row() -> None:
+    with pytest.raises(ValueError, match="-1 rows; valid: 0 or more"):
+        LabelDelay(-1)
+
+
 @given(st.lists(st.one_of(st.none(), st.integers(0, 20)), max_size=60), st.integers(1, 10))
 def test_stretches_keep_every_row_and_never_split_an_instant(
     times: list[int | None], least: int
@@ -128,6 +220,31 @@ def test_stretches_keep_every_row_and_never_split_an_instant(
         first = stretch[0].time_ms
         assert newest == -1 or (first is not None and first > newest)
         newest = max([newest, *(r.time_ms for r in stretch if r.time_ms is not None)])
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 40)), max_size=60),
+    st.integers(1, 10),
+    st.integers(1, 12),
+)
+def test_stretches_of_blocks_end_where_a_block_does(
+    times: list[int | None], least: int, block_ms: int
+) -> None:
+    rows = [CsvRow("c", time_ms, b"") for time_ms in times]
+    cut = list(stretches(iter(rows), least, block_ms))
+    assert [row for stretch in cut for row in stretch] == rows
+    assert all(len(stretch) >= least for stretch in cut[:-1])
+    known = [[r.time_ms for r in stretch if r.time_ms is not None] for stretch in cut]
+    newest = -1
+    for before, behind in pairwise(known):
+        newest = max([newest, *before])
+        assert behind[0] // block_ms > newest // block_ms
+
+
+def test_a_stretch_of_blocks_is_no_longer_than_it_must_be() -> None:
+    rows = [CsvRow("c", time_ms, b"") for time_ms in range(0, 100, 2)]
+    cut = list(stretches(iter(rows), 12, 10))
+    assert [(s[0].time_ms, len(s)) for s in cut] == [(0, 15), (30, 15), (60, 15), (90, 5)]
 
 
 @pytest.mark.parametrize(("text", "speed"), [("max", None), ("60", 60.0), ("0.5", 0.5)])

@@ -1,7 +1,8 @@
 """Rows of a CSV file as the reports that elements would have sent.
 
 What a cell says is sent as it is: a text where a number should be, or a time that is none, goes out
-and ends in quarantine with its reason. Only what cannot be published at all is an error here.
+and ends in quarantine with its reason. Only what cannot be published at all is an error here. Truth
+never stands in a report: it is a label, which may be published later.
 """
 
 import csv
@@ -24,11 +25,15 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One row: whose it is, when it happened (None = its time cannot be read), what is sent."""
+    """One row: whose it is, when it happened (None = its time cannot be read), what is sent.
+
+    `label` is the truth about it as it would be published; None = the file has none.
+    """
 
     element: str
     time_ms: int | None
     report: bytes
+    label: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Columns:
     element: int | None
     metrics: tuple[tuple[str, int], ...]
     labels: tuple[tuple[str, int], ...]
+    truth: int | None
 
 
 def read_rows(path: Path, source: Source) -> Iterator[CsvRow]:
@@ -87,6 +93,7 @@ def find_columns(path: Path, header: Sequence[str], source: Source) -> Columns:
         None if mapping.one_element else place(mapping.element, "element"),
         tuple((m.name, place(mapping.column(m.name), "metric's")) for m in source.spec.metrics),
         tuple((name, place(mapping.label_column(name), "label's")) for name in source.spec.labels),
+        None if mapping.truth is None else place(mapping.truth.column, "truth's"),
     )
 
 
@@ -109,13 +116,25 @@ def _row(
     report: dict[str, object] = {"element": element, "values": values}
     try:
         time_ms = _TIMES[mapping.time_format](cells[columns.time])
-        report["time_ms"] = time_ms
+        at: dict[str, object] = {"time_ms": time_ms}
     except (ValueError, OverflowError):
-        time_ms = None
-        report["time"] = cells[columns.time]
+        time_ms, at = None, {"time": cells[columns.time]}
+    report |= at
     if labels:
         report["labels"] = labels
-    return CsvRow(element, time_ms, _encode(report))
+    truth = None if columns.truth is None else _truth(cells[columns.truth], mapping)
+    label = None if truth is None else _encode({**at, "value": truth})
+    return CsvRow(element, time_ms, _encode(report), label)
+
+
+def _truth(cell: str, mapping: CsvMapping) -> float | str | None:
+    """What is published of a cell of truth: its code, else what it says; None = nothing."""
+    codes = mapping.truth.codes if mapping.truth else {}
+    if cell in codes:
+        return codes[cell]
+    if cell in mapping.missing:
+        return None
+    return cell if codes else _number(cell)
 
 
 def _number(cell: str) -> float | str:

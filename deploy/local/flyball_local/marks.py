@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections import deque
 from contextlib import aclosing
+from typing import Final
 
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
@@ -13,6 +15,9 @@ from flyball_proto import subjects
 from flyball_proto.columns import decode_verdicts
 from flyball_proto.headers import MARK
 from flyball_proto.streams import DECISIONS, FEATURES, MARK_TIMEOUT_S, VERDICTS
+
+REMEMBERED_MARKS: Final = 64
+"""Newest marks of a partition that `Marks.wait` knows; a driver is at most a few ahead."""
 
 
 class MarkTimeoutError(TransientError):
@@ -26,9 +31,10 @@ class MarkTimeoutError(TransientError):
         self.mark, self.partitions = mark, partitions
 
 
-def mark_report(mark: str, time_ms: int) -> bytes:
-    """What a driver writes behind the rows of a stretch."""
-    return json.dumps({"id": mark, "time_ms": time_ms}).encode()
+def mark_report(mark: str, time_ms: int, *, last: bool = False) -> bytes:
+    """What a driver writes behind the rows of a stretch; behind the `last` one nobody waits."""
+    more = {"last": True} if last else {}
+    return json.dumps({"id": mark, "time_ms": time_ms, **more}).encode()
 
 
 class Marks:
@@ -36,7 +42,9 @@ class Marks:
 
     def __init__(self, client: Client, pipeline: str, partitions: int, after: int) -> None:
         self._client, self._pipeline, self._after = client, pipeline, after
-        self._passed: dict[int, str] = dict.fromkeys(range(partitions), "")
+        self._passed: dict[int, deque[str]] = {
+            p: deque(maxlen=REMEMBERED_MARKS) for p in range(partitions)
+        }
         self._moved = asyncio.Event()
 
     async def watch(self) -> None:
@@ -46,7 +54,7 @@ class Marks:
             async for message in found:
                 mark = decode_verdicts(message.data).flow.mark if message.data else None
                 if mark is not None:
-                    self._passed[int(message.subject.rsplit(".", 1)[1])] = mark.id
+                    self._passed[int(message.subject.rsplit(".", 1)[1])].append(mark.id)
                     self._moved.set()
 
     async def wait(self, mark: str, timeout_s: float = MARK_TIMEOUT_S) -> None:
@@ -65,7 +73,7 @@ class Marks:
             raise MarkTimeoutError(mark, self._pipeline, missing, timeout_s) from error
 
     def _missing(self, mark: str) -> list[int]:
-        return [p for p, passed in self._passed.items() if passed != mark]
+        return [p for p, passed in self._passed.items() if mark not in passed]
 
 
 async def late_stages(client: Client, pipeline: str, digest8: str, late: MarkTimeoutError) -> str:

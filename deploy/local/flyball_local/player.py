@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,40 +11,67 @@ from nats.aio.client import Client
 
 from flyball_kit.clock import new_id
 from flyball_local.csvrows import CsvRow
+from flyball_local.labelling import Label, LabelDelay
 from flyball_local.marks import Marks, mark_report
 from flyball_local.outbox import Outbox
 from flyball_local.supervisor import Say
 from flyball_proto import subjects
-from flyball_proto.spec import Source
+from flyball_proto.spec import Pipeline, Source
 
 PROGRESS_S: Final = 2.0
 
 
 class Player:
-    """Publishes rows through one connection of role `adapter`."""
+    """Publishes rows through one connection of role `adapter`.
 
-    def __init__(self, client: Client, source: Source, partitions: int, say: Say) -> None:
+    For a `pipeline` of kind feedback also the truth about each row, `label_delay_rows` rows of its
+    element behind it; what is still held back at the end comes behind the last row.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        source: Source,
+        partitions: int,
+        say: Say,
+        *,
+        pipeline: Pipeline | None = None,
+        label_delay_rows: int = 0,
+    ) -> None:
         self._client, self._source, self.partitions = client, source, partitions
         self._say, self._run = say, new_id()[:12]
+        wanted = pipeline is not None and pipeline.spec.target.kind == "feedback"
+        self._labels_of = pipeline.name if pipeline is not None and wanted else None
+        self._delay = LabelDelay(label_delay_rows)
         self._began_s = self._said_s = time.monotonic()
         self._rows = 0
 
-    async def in_lockstep(self, stretches: Iterator[list[CsvRow]], marks: Marks) -> None:
-        """Stretch by stretch, each settled before the next is published."""
+    async def in_lockstep(
+        self, stretches: Iterator[list[CsvRow]], marks: Marks, ahead: int = 1
+    ) -> str | None:
+        """Stretch by stretch, with at most `ahead` of them published and not settled meanwhile.
+
+        A mark comes before the first row, one behind each stretch, and the last one says so.
+        Returns the last mark once it is settled; None when there were no rows.
+        """
+        unsettled: deque[str] = deque()
+        number = 0
         async with Outbox(self._client, self._run, ordered=True) as outbox:
-            for number, stretch in enumerate(stretches):
+            for stretch, is_last in _and_whether_last(stretches):
+                if not number:
+                    unsettled.append(await self._mark(outbox, 0, _before(stretch)))
                 for row in stretch:
-                    await outbox.put(subjects.metrics(self._source.name, row.element), row.report)
-                time_ms = max((r.time_ms for r in stretch if r.time_ms is not None), default=0)
-                mark = f"{self._run}-{number}"
-                for partition in range(self.partitions):
-                    await outbox.put(
-                        subjects.stored_metrics(self._source.name, partition, subjects.MARK),
-                        mark_report(mark, time_ms),
-                    )
+                    await self._put(outbox, row)
+                if is_last:
+                    await self._put_labels(outbox, self._delay.rest())
+                number += 1
+                time_ms = _newest_ms(stretch)
+                unsettled.append(await self._mark(outbox, number, time_ms, last=is_last))
                 await outbox.drain()
-                await marks.wait(mark)
+                while len(unsettled) > (0 if is_last else ahead):
+                    await marks.wait(unsettled.popleft())
                 self._progress(len(stretch), time_ms)
+        return self._mark_id(number) if number else None
 
     async def at_speed(self, rows: Iterator[CsvRow], speed: float) -> None:
         """Each row when its time has come, `speed` times as fast as it was."""
@@ -55,9 +83,33 @@ class Player:
                     due_s = self._began_s + (row.time_ms - first_ms) / 1000 / speed
                     if (wait_s := due_s - time.monotonic()) > 0:
                         await asyncio.sleep(wait_s)
-                await outbox.put(subjects.metrics(self._source.name, row.element), row.report)
+                await self._put(outbox, row)
                 self._progress(1, row.time_ms or 0)
+            await self._put_labels(outbox, self._delay.rest())
             await outbox.drain()
+
+    async def _put(self, outbox: Outbox, row: CsvRow) -> None:
+        """Send a row, and behind it the label that is due then."""
+        await outbox.put(subjects.metrics(self._source.name, row.element), row.report)
+        if (label := self._delay.behind(row)) is not None:
+            await self._put_labels(outbox, [label])
+
+    async def _put_labels(self, outbox: Outbox, labels: Iterable[Label]) -> None:
+        if self._labels_of is not None:
+            for label in labels:
+                await outbox.put(subjects.labels(self._labels_of, label.element), label.data)
+
+    def _mark_id(self, number: int) -> str:
+        return f"{self._run}-{number}"
+
+    async def _mark(self, outbox: Outbox, number: int, time_ms: int, *, last: bool = False) -> str:
+        mark = self._mark_id(number)
+        for partition in range(self.partitions):
+            await outbox.put(
+                subjects.stored_metrics(self._source.name, partition, subjects.MARK),
+                mark_report(mark, time_ms, last=last),
+            )
+        return mark
 
     def _progress(self, rows: int, time_ms: int) -> None:
         self._rows += rows
@@ -69,12 +121,20 @@ class Player:
             self._say(f"{self._rows} rows, up to {at:%Y-%m-%dT%H:%M:%S}Z, {rate:.0f} rows/s")
 
 
-def stretches(rows: Iterator[CsvRow], least: int) -> Iterator[list[CsvRow]]:
-    """Cut rows where event time moves on, behind `least` rows or more. Depends on the rows alone."""
+def stretches(
+    rows: Iterator[CsvRow], least: int, block_ms: int | None = None
+) -> Iterator[list[CsvRow]]:
+    """Cut rows where event time moves on, behind `least` rows or more. Depends on the rows alone.
+
+    With `block_ms` only where event time moves on into another block (`time_ms // block_ms`), so
+    that a stretch has whole blocks.
+    """
     stretch: list[CsvRow] = []
     newest_ms = -1
     for row in rows:
         moves = row.time_ms is not None and row.time_ms > newest_ms
+        if moves and block_ms is not None and row.time_ms is not None:
+            moves = row.time_ms // block_ms > newest_ms // block_ms
         if moves and len(stretch) >= least:
             yield stretch
             stretch = []
@@ -83,3 +143,21 @@ def stretches(rows: Iterator[CsvRow], least: int) -> Iterator[list[CsvRow]]:
         stretch.append(row)
     if stretch:
         yield stretch
+
+
+def _and_whether_last(stretches: Iterator[list[CsvRow]]) -> Iterator[tuple[list[CsvRow], bool]]:
+    held = next(stretches, None)
+    while held is not None:
+        following = next(stretches, None)
+        yield held, following is None
+        held = following
+
+
+def _newest_ms(stretch: list[CsvRow]) -> int:
+    return max((row.time_ms for row in stretch if row.time_ms is not None), default=0)
+
+
+def _before(stretch: list[CsvRow]) -> int:
+    """An event time before all rows of the first stretch."""
+    oldest_ms = min((row.time_ms for row in stretch if row.time_ms is not None), default=0)
+    return max(0, oldest_ms - 1)
