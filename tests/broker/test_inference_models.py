@@ -1,120 +1,34 @@
 """How inference comes by its models when something is away, damaged or foreign."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from minio import Minio
 from nats.aio.client import Client
-from pydantic import SecretStr
 from tests.broker import chain
+from tests.broker.inference_world import World, inference_world, logged
 from tests.conftest import BUCKET
-from tests.unit.inference_models import Made, constant, deployment
-from typing_extensions import override
+from tests.unit.inference_models import deployment
 
 from flyball_inference.app import build
-from flyball_inference.settings import Settings
-from flyball_kit import signing
 from flyball_kit.kv import Kv
-from flyball_kit.objects import Objects
-from flyball_kit.settings import KitSettings
-from flyball_local.engines import S3Engine
 from flyball_proto import streams
-from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key, signature_key
+from flyball_proto.bundles import encode_manifest, onnx_key
 from flyball_proto.deployments import ActiveModel
-from flyball_proto.events import InputLost, ModelFlipped
+from flyball_proto.events import InputLost
 from flyball_proto.spec import Pipeline
 
 pytestmark = pytest.mark.broker
-
-
-class World:
-    """A pipeline that is applied, an S3 server of its own, and the means to move the pointer."""
-
-    def __init__(self, client: Client, s3: S3Engine, name: str, common: dict[str, Any]) -> None:
-        self.client, self.s3, self.name = client, s3, name
-        self.common = common | {
-            "s3_endpoint": s3.endpoint,
-            "s3_access_key": s3.access_key,
-            "s3_secret_key": SecretStr(s3.secret_key),
-            "retry_s": 0.05,
-        }
-        self.pointers: Kv[ActiveModel] = Kv(lambda: client, streams.DEPLOYMENTS, ActiveModel)
-        self.made = constant(0.5, name)
-
-    def settings(self, **more: Any) -> Settings:
-        return Settings(**self.common, **more)
-
-    async def apply(self) -> None:
-        specs: Kv[Pipeline] = Kv(lambda: self.client, streams.PIPELINES, Pipeline)
-        value = chain.catalogue(self.name).pipelines[self.name]
-        await specs.save(f"pipeline.{self.name}", value, revision=0)
-
-    def another(self, score: float) -> Made:
-        """A model of this pipeline that always says so."""
-        return constant(score, self.name)
-
-    async def store(self, *made: Made, signed_by: Path | None = None) -> None:
-        objects = Objects(KitSettings(**{k: v for k, v in self.common.items() if k != "retry_s"}))
-        for one in made or (self.made,):
-            manifest = encode_manifest(one.manifest)
-            await objects.put(onnx_key(one.digest), one.onnx)
-            await objects.put(manifest_key(one.digest), manifest)
-            if signed_by is not None:
-                signature = signing.sign(signed_by, manifest).model_dump_json().encode()
-                await objects.put(signature_key(one.digest), signature)
-
-    async def point(self, to: ActiveModel) -> None:
-        _, revision = await self.pointers.load(self.name)
-        await self.pointers.save(self.name, to, revision=revision)
-
-    async def flipped(self, nth: int = 1) -> ModelFlipped:
-        return await chain.event(self.client, ModelFlipped, self.name, nth)
 
 
 @pytest.fixture
 async def world(
     provisioned: Client, tmp_path: Path, unique: str, common: dict[str, Any]
 ) -> AsyncIterator[World]:
-    s3 = S3Engine(tmp_path / "s3")
-    await asyncio.to_thread(s3.start)
-    Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1").make_bucket(
-        BUCKET
-    )
-    made = World(provisioned, s3, unique, common)
-    await made.apply()
-    yield made
-    await asyncio.to_thread(s3.stop)
-
-
-class Ear(logging.Handler):
-    """Hears one sentence in the log."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self._text, self.heard = text, asyncio.Event()
-
-    @override
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._text in record.getMessage():
-            self.heard.set()
-
-
-@asynccontextmanager
-async def logged(text: str) -> AsyncIterator[None]:
-    """Wait at the end of the block until something was said in it."""
-    ear, log = Ear(text), logging.getLogger("flyball.inference.desk")
-    log.addHandler(ear)
-    try:
-        yield
-        async with asyncio.timeout(chain.WAIT_S):
-            await ear.heard.wait()
-    finally:
-        log.removeHandler(ear)
+    async with inference_world(provisioned, tmp_path, unique, common) as made:
+        yield made
 
 
 async def test_while_s3_is_away_inference_waits_and_then_recovers(
