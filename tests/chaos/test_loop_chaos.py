@@ -18,8 +18,9 @@ from flyball_kit.clock import wall_ms
 from flyball_local import specfile
 from flyball_local.audit import Auditor
 from flyball_local.control import apply
+from flyball_local.observed import Summary
 from flyball_local.outbox import Outbox
-from flyball_local.replay import LOCKSTEP, ReplayOptions, Summary, replay_on
+from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
 from flyball_local.session import Session, open_session
 from flyball_local.stack import Stack
 from flyball_local.supervisor import State

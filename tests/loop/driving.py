@@ -42,6 +42,55 @@ spec:
 HEADER = ("timestamp", "element", "load", "users", "site")
 
 
+LEARNING = """\
+apiVersion: flyball/v1
+kind: Source
+metadata: {name: plant}
+spec:
+  interval: 1s
+  max_lateness: 0s
+  season: 0s
+  metrics:
+    - {name: load, unit: "%", range: [0, 100]}
+    - {name: users, unit: "1", range: [0, 10000]}
+---
+apiVersion: flyball/v1
+kind: Pipeline
+metadata: {name: plant}
+spec:
+  source: plant
+  features:
+    - {metric: load, windows: [8], aggregates: [last, mean, slope]}
+    - {metric: users, windows: [4], aggregates: [last]}
+  warm_up_rows: 4
+  target: {task: binary, expression: "max(load) > 75", horizon: 5s}
+  trainers:
+    - {name: trees, kind: lightgbm, window: 30min, retrain_every: 2min, parameters: {n_estimators: 20}}
+    - {name: linear, kind: logistic, window: 30min, retrain_every: 5min}
+  promotion: {block: 10s, canary: [100], refresh: {gate_rows: 400}}
+"""
+"""A pipeline that learns within a quarter of an hour of event time."""
+
+
+def write_learnable(path: Path, *, seconds: int, change_s: int | None = None, seed: int = 3) -> int:
+    """A CSV of six machines whose load follows their users ten seconds later; returns its rows.
+
+    From `change_s` on, it falls where it rose before.
+    """
+    rng, rows = random.Random(seed), []
+    users = [[500.0] * 11 for _ in range(6)]
+    for second in range(seconds):
+        at = f"2026-01-01T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+        for machine, past in enumerate(users):
+            past.append(min(1000.0, max(0.0, past[-1] + rng.gauss(0, 60) + (500 - past[-1]) / 20)))
+            follows = past[-11] if change_s is None or second < change_s else 1000 - past[-11]
+            load = min(100.0, max(0.0, follows / 10 + rng.gauss(0, 2)))
+            rows.append([at, f"machine-{machine}", f"{load:.2f}", f"{past[-1]:.0f}"])
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("timestamp", "element", "load", "users"), *rows])
+    return len(rows)
+
+
 def write_spec(folder: Path, name: str) -> Path:
     """A specification of one source and one pipeline, both called `name`."""
     path = folder / f"{name}.yaml"

@@ -93,15 +93,11 @@ def demo(
     """The whole stack with a simulated radio access network, for a minute."""
     from flyball_local.demo import DemoOptions
     from flyball_local.demo import demo as run_demo
-    from flyball_local.words import account_lines
 
     found = _run(run_demo(DemoOptions(seconds=seconds, home=home, say=_say)))
-    if as_json:
-        _json(found.as_json())
-    else:
-        lines = account_lines(found.account)
-        _print(f"{found.reports} reports sent, {found.actions_received} actions received", *lines)
-    _end(found.account.closes)
+    if not as_json:
+        _print(f"{found.reports} reports sent, {found.actions_received} actions received")
+    _show(found, as_json=as_json)
 
 
 @app.command()
@@ -197,6 +193,9 @@ def replay(
     spec: Annotated[Path | None, typer.Option("--spec", help="Specification, YAML.")] = None,
     speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "max",
     pipeline: Annotated[str | None, typer.Option(help="If the file has several.")] = None,
+    label_delay: Annotated[
+        int, typer.Option(min=0, help="Rows of an element until the truth about one arrives.")
+    ] = 0,
     home: Annotated[
         Path | None, typer.Option("--home", help="Use or keep this stack; default: temporary.")
     ] = None,
@@ -205,17 +204,17 @@ def replay(
     """Play a CSV file through the real loop, as its elements would have published it."""
     from flyball_local.replay import ReplayOptions, parse_speed, require_spec
     from flyball_local.replay import replay as play
-    from flyball_local.words import account_lines
 
-    options = ReplayOptions(require_spec(spec, csv), csv, pipeline, parse_speed(speed), home, _say)
-    found = _run(play(options))
-    if as_json:
-        _json(found.as_json())
-    else:
-        _print(*account_lines(found.account), f"took {found.wall_s:.1f} s")
-    for problem in found.account.problems:
-        _say(problem)
-    _end(found.account.closes)
+    options = ReplayOptions(
+        require_spec(spec, csv),
+        csv,
+        pipeline,
+        parse_speed(speed),
+        home,
+        _say,
+        label_delay_rows=label_delay,
+    )
+    _show(_run(play(options)), as_json=as_json)
 
 
 @app.command()
@@ -311,6 +310,37 @@ def simulate(
     _print(f"{stored} reports stored")
 
 
+@app.command()
+def rehearse(
+    hours: Annotated[float, typer.Option(min=0.1, help="Of the network's own time.")] = 4.0,
+    change_at: Annotated[
+        float | None, typer.Option(help="Hour at which residential cells grow; default: never.")
+    ] = None,
+    sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 4,
+    seed: int = 7,
+    spec: Annotated[Path, typer.Option("--spec", help="Specification.")] = PIPELINES / "ran.yaml",
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Use or keep this stack; default: temporary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a simulated network live through the loop in lockstep: hours in a minute, repeatable."""
+    from flyball_local import specfile
+    from flyball_local.replay import LOCKSTEP
+    from flyball_local.session import open_session
+    from flyball_local.simulator.rehearsal import RehearsalOptions
+    from flyball_local.simulator.rehearsal import rehearse as play
+
+    options = RehearsalOptions(hours=hours, sites=sites, seed=seed, change_hour=change_at)
+    catalogue = specfile.load(spec)
+
+    async def run() -> Any:
+        async with open_session(home, _say, LOCKSTEP) as session:
+            return await play(session, catalogue, options, _say)
+
+    _show(_run(run()), as_json=as_json)
+
+
 @app.command("watch-host")
 def watch_host(
     rounds: Annotated[int | None, typer.Option(min=1, help="Default: until Ctrl-C.")] = None,
@@ -346,6 +376,19 @@ def bench(
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
     return asyncio.run(work)
+
+
+def _show(found: Any, *, as_json: bool) -> None:
+    """How something that was played through the loop ended."""
+    from flyball_local.words import account_lines, outcome_lines
+
+    if as_json:
+        _json(found.as_json())
+    else:
+        _print(*account_lines(found.account), *outcome_lines(found.as_json()))
+    for problem in found.account.problems:
+        _say(problem)
+    _end(found.account.closes)
 
 
 def _end(well: bool) -> None:

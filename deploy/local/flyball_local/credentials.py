@@ -47,6 +47,10 @@ class Credentials:
         """Where a role's seed lies; give it to the NATS client as `nkeys_seed`."""
         return self.folder / f"{role}.nk"
 
+    def public_key(self, role: str) -> str:
+        """A role's public NKey: by it others know what it signed."""
+        return _public_key(self.seed_file(role))
+
     def element_seed_file(self, source: str, element: str) -> Path:
         """Where an element's seed lies."""
         return self.folder / "elements" / source / f"{quote(element, safe='')}.nk"

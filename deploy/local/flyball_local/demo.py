@@ -1,16 +1,15 @@
 """What Flyball does, in a minute: the whole stack, a simulated network, and the closed account."""
 
-import asyncio
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from flyball_local import specfile
-from flyball_local.audit import Account, Auditor, Beginning
+from flyball_local.audit import Account
 from flyball_local.control import apply
-from flyball_local.session import Session, open_session
+from flyball_local.observed import Stage, Summary, connected, observe
+from flyball_local.session import open_session
 from flyball_local.simulator.cells import SOURCE, Second, SimulatorOptions, simulate
 from flyball_local.supervisor import Say
 from flyball_proto.events import Action
@@ -23,7 +22,6 @@ DAY_S: Final = 3_600.0
 HOUR: Final = 16.0
 CHANGE_SHARE: Final = 0.5
 EFFECT_MS: Final = 15_000
-SETTLE_S: Final = 20.0
 TOLD_ACTIONS: Final = 12
 LOAD: Final = "RRU.PrbTotDl"
 
@@ -42,51 +40,40 @@ class DemoOptions:
 class Ending:
     """How a demo ended."""
 
-    account: Account
+    summary: Summary
     reports: int
     actions_received: int
-    wall_s: float
+
+    @property
+    def account(self) -> Account:
+        """What went in and what came out."""
+        return self.summary.account
 
     def as_json(self) -> dict[str, Any]:
-        """The one object of `--json`."""
+        """The one object of `--json`: as a replay's, and what the network itself counted."""
         return {
-            **self.account.as_json(),
+            **self.summary.as_json(),
             "reports": self.reports,
             "actions_received": self.actions_received,
-            "wall_s": round(self.wall_s, 3),
         }
 
 
 async def demo(options: DemoOptions) -> Ending:
     """Bring everything up, let the network live for a while, and audit what happened."""
-    began_s = time.monotonic()
     catalogue = specfile.load(options.spec)
+    pipeline = catalogue.pipelines[PIPELINE]
+    story, reports = Story(options.say), 0
     async with open_session(options.home, options.say) as session:
-        operator = await session.connect("operator")
-        try:
+        async with connected(session, "operator") as operator:
             await apply(operator, catalogue.objects, by="demo")
-        finally:
-            await operator.close()
         options.say(f"applied {options.spec.name}: pipeline {PIPELINE} on source {SOURCE}")
-        story = Story(options.say)
-        account, reports = await _live(session, options, story)
-    return Ending(account, reports, story.actions.total(), time.monotonic() - began_s)
 
-
-async def _live(session: Session, options: DemoOptions, story: "Story") -> tuple[Account, int]:
-    reader = await session.connect("auditor")
-    try:
-        auditor = Auditor(reader, PIPELINE, SOURCE, await Beginning.now(reader))
-        stop = asyncio.Event()
-        following = asyncio.create_task(auditor.follow(stop))
-        try:
+        async def live(_: Stage) -> None:
+            nonlocal reports
             reports = await simulate(session, _simulation(options.seconds), story.tell)
-        finally:
-            stop.set()
-            await following
-        return await auditor.settle(SETTLE_S), reports
-    finally:
-        await reader.close()
+
+        summary = await observe(session, pipeline, catalogue.source_of(pipeline), live)
+    return Ending(summary, reports, story.actions.total())
 
 
 def _simulation(seconds: float) -> SimulatorOptions:

@@ -1,34 +1,26 @@
 """History through the real loop: a CSV file, published as its elements would have.
 
-At `--speed max` in lockstep: event time is cut into stretches, each ends with a mark in band, and
-the next one waits until the mark has come out at the end. So what is decided does not depend on how
-fast the machine is, and two runs give the same digest.
+At `--speed max` in lockstep: event time is cut into stretches of whole evaluation blocks, each ends
+with a mark in band, and no decision behind a mark is taken before trainer, registry and deployer
+have settled it. So what is decided does not depend on how fast the machine is or trains, and two
+runs give the same digest.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from nats.aio.client import Client
-
-from flyball_kit.errors import TransientError
 from flyball_local import specfile
-from flyball_local.audit import Account, Auditor, Beginning
 from flyball_local.control import apply
 from flyball_local.csvrows import read_rows
 from flyball_local.invalid import InvalidInputError
-from flyball_local.marks import Marks, MarkTimeoutError, late_stages
+from flyball_local.observed import Stage, Summary, connected, observe
 from flyball_local.player import Player, stretches
-from flyball_local.session import Session, open_session, partitions_of
+from flyball_local.session import Session, open_session
 from flyball_local.supervisor import Say
-from flyball_proto.spec import Catalogue, Pipeline, Source, digest8, feature_digest
+from flyball_proto.spec import Catalogue, Pipeline, Source, block_ms
 
-STRETCH_ROWS: Final = 1_000
-SETTLE_S: Final = 15.0
+STRETCH_ROWS: Final = 200
 LOCKSTEP: Final = {"ingest": {"FLYBALL_INGEST_TICKS": "false"}}
 
 
@@ -36,7 +28,8 @@ LOCKSTEP: Final = {"ingest": {"FLYBALL_INGEST_TICKS": "false"}}
 class ReplayOptions:
     """What to play and how. `speed` None = as fast as the loop settles, else times real time.
 
-    In lockstep a stretch ends at the first new event time behind `stretch_rows` rows.
+    In lockstep a stretch ends with the first evaluation block that fills `stretch_rows` rows. The
+    truth about a row is published behind the `label_delay_rows`-th later row of its element.
     """
 
     spec: Path
@@ -46,34 +39,7 @@ class ReplayOptions:
     home: Path | None = None
     say: Say = print
     stretch_rows: int = STRETCH_ROWS
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How a replay ended."""
-
-    pipeline: str
-    account: Account
-    wall_s: float
-
-    def as_json(self) -> dict[str, Any]:
-        """The one object of `--json`."""
-        account = self.account
-        return {
-            "rows_in": account.rows_in,
-            "quarantined": account.quarantined,
-            "doubles": account.doubles,
-            "late": account.late,
-            "warming_up": account.warming_up,
-            "decisions": account.decisions,
-            "verdicts": dict(account.verdicts),
-            "actions": account.actions,
-            "lost": account.lost,
-            "duplicated": account.duplicated,
-            "decisions_digest": account.decisions_digest,
-            "latency_ms": dict(account.latency_ms),
-            "wall_s": round(self.wall_s, 3),
-        }
+    label_delay_rows: int = 0
 
 
 def parse_speed(text: str) -> float | None:
@@ -144,60 +110,23 @@ async def replay(options: ReplayOptions) -> Summary:
 async def replay_on(session: Session, catalogue: Catalogue, options: ReplayOptions) -> Summary:
     """As `replay`, on a stack that runs."""
     pipeline, source = choose(catalogue, options.pipeline)
-    async with _connected(session, "operator") as operator:
+    async with connected(session, "operator") as operator:
         await apply(operator, catalogue.objects, by="replay")
-    try:
-        return await _play(session, options, pipeline, source)
-    except ExceptionGroup as group:
-        raise await _cause(session, pipeline, source, group.exceptions[0]) from group
 
-
-async def _play(
-    session: Session, options: ReplayOptions, pipeline: Pipeline, source: Source
-) -> Summary:
-    began_s = time.monotonic()
-    async with (
-        _connected(session, "adapter") as adapter,
-        _connected(session, "auditor") as reader,
-        asyncio.TaskGroup() as tasks,
-    ):
-        beginning = await Beginning.now(reader)
-        auditor = Auditor(reader, pipeline.name, source.name, beginning)
-        stop = asyncio.Event()
-        following = tasks.create_task(auditor.follow(stop))
-        player = Player(adapter, source, await partitions_of(adapter), options.say)
+    async def play(stage: Stage) -> str | None:
+        player = Player(
+            stage.adapter,
+            source,
+            stage.partitions,
+            options.say,
+            pipeline=pipeline,
+            label_delay_rows=options.label_delay_rows,
+        )
         rows = read_rows(options.csv, source)
-        if options.speed is None:
-            marks = Marks(adapter, pipeline.name, player.partitions, beginning.verdicts)
-            watching = tasks.create_task(marks.watch())
-            await player.in_lockstep(stretches(rows, options.stretch_rows), marks)
-            watching.cancel()
-        else:
+        if options.speed is not None:
             await player.at_speed(rows, options.speed)
-        stop.set()
-        await following
-        account = await auditor.settle(SETTLE_S)
-    return Summary(pipeline.name, account, time.monotonic() - began_s)
+            return None
+        cut = stretches(rows, options.stretch_rows, block_ms(pipeline, source))
+        return await player.in_lockstep(cut, stage.marks)
 
-
-async def _cause(
-    session: Session, pipeline: Pipeline, source: Source, error: Exception
-) -> Exception:
-    """The error itself; a mark that timed out also says who is late."""
-    if not isinstance(error, MarkTimeoutError):
-        return error
-    async with _connected(session, "operator") as operator:
-        digest = digest8(feature_digest(pipeline, source))
-        stages = await late_stages(operator, pipeline.name, digest, error)
-    logs = session.home.folder / "logs"
-    return TransientError(f"{error}: {stages}; see its log in {logs}, then replay again")
-
-
-@asynccontextmanager
-async def _connected(session: Session, role: str) -> AsyncIterator[Client]:
-    client = await session.connect(role)
-    try:
-        yield client
-    finally:
-        with suppress(TimeoutError):
-            await client.close()
+    return await observe(session, pipeline, source, play)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nats.aio.client import Client
+from pydantic import SecretStr
 
+from flyball_kit.objects import Objects
+from flyball_kit.settings import KitSettings
 from flyball_local.access import NotRunningError, add_element, connect, connect_home
 from flyball_local.credentials import Credentials
 from flyball_local.home import Home
-from flyball_local.stack import Options, Stack
+from flyball_local.stack import BUCKET, REGION, Options, Stack
 from flyball_local.supervisor import Say
 from flyball_proto.roles import element_role
 from flyball_proto.streams import METRICS
@@ -29,6 +32,27 @@ class Session:
     async def connect(self, role: str) -> Client:
         """A connection under one of the roles."""
         return await connect_home(self.home, role)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Pids of the running parts."""
+        if self.own is not None:
+            return self.own.pids
+        found = self.home.running()
+        return dict((found and found.parts) or {})
+
+    def objects(self) -> Objects:
+        """The stack's object store."""
+        access_key, secret_key = Credentials(self.home.credentials).s3_keys
+        return Objects(
+            KitSettings(
+                s3_endpoint=f"127.0.0.1:{self.home.port('s3')}",
+                s3_access_key=access_key,
+                s3_secret_key=SecretStr(secret_key),
+                s3_region=REGION,
+                s3_bucket=BUCKET,
+            )
+        )
 
     async def connect_elements(self, source: str, elements: list[str]) -> list[Client]:
         """One connection an element, each under its own key; unknown ones are made known first."""

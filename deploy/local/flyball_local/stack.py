@@ -39,6 +39,9 @@ SERVICES: Final = ("ingest", "inference", "risk", "trainer", "registry", "deploy
 PURGING: Final = ("ingest", "inference", "risk")
 """Services that write data-plane streams and purge them behind their readers."""
 
+VERIFYING: Final = ("registry", "inference")
+"""Services that take a bundle only with the trainer's signature."""
+
 MEMORY_MIB: Final = 96
 """Input that ingest's windows reach back at most, when the streams are large enough."""
 
@@ -252,6 +255,9 @@ class Stack:
     def _own_variables(self, service: str) -> dict[str, str]:
         """What only one service knows. Half of a stream is kept for readers that come late."""
         found = {}
+        if service in VERIFYING:
+            key = self.credentials.public_key("trainer")
+            found[f"FLYBALL_{service.upper()}_TRAINER_KEYS"] = key
         if service == "inference":
             found["FLYBALL_INFERENCE_BUNDLE_DIR"] = str(self.home.data("bundles"))
         if self.options.retain_mib and service in PURGING:

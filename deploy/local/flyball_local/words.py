@@ -1,6 +1,7 @@
 """Accounts and tables for people, plain when piped. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flyball_local.audit import Account
 
@@ -26,6 +27,34 @@ def account_lines(account: Account) -> list[str]:
     lines += [f"problem    {problem}" for problem in account.problems]
     lines.append("the account closes" if account.closes else "THE ACCOUNT DOES NOT CLOSE")
     return lines
+
+
+def outcome_lines(found: Mapping[str, Any]) -> list[str]:
+    """What a replay's object says of the models, a line a subject."""
+    promotions, prequential, cpu_s = found["promotions"], found["prequential"], found["cpu_s"]
+    others = ", ".join(
+        f"{name.replace('_', ' ')} {_figures(figures)}"
+        for name, figures in prequential["baseline"].items()
+    )
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in cpu_s.items())
+    changes = (
+        f"{promotions['successions']} succession(s), {promotions['refreshes']} refresh(es), "
+        f"{found['rollbacks']} rollback(s)"
+    )
+    rows = f"{prequential['rows']} labelled rows behind the first fifth"
+    return [
+        f"models     {len(found['models'])}: {changes}",
+        f"decisions  {_figures(prequential)} over {rows}",
+        f"against    {others}",
+        f"processor  {spent}; took {found['wall_s']:.1f} s",
+    ]
+
+
+def _figures(figures: Mapping[str, Any] | None) -> str:
+    if figures is None or figures["value"] is None:
+        return "unknown"
+    accuracy = figures["accuracy"]
+    return f"{figures['value']:.4f}" + ("" if accuracy is None else f" ({accuracy:.2%} right)")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

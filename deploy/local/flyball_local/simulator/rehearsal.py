@@ -1,0 +1,130 @@
+"""The simulated network in lockstep: hours of it in a minute, its cells obeying, twice the same.
+
+Cells speak through one connection. What risk dispatched in a stretch reaches them at its end, so
+that nothing depends on how fast the machine is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from flyball_local.control import apply
+from flyball_local.csvrows import CsvRow
+from flyball_local.observed import Stage, Summary, connected, observe
+from flyball_local.player import Player
+from flyball_local.session import Session
+from flyball_local.simulator import radio
+from flyball_local.simulator.network import Network, lay_out
+from flyball_local.simulator.radio import CellReport
+from flyball_local.supervisor import Say
+from flyball_proto.columns import DISPATCHED, Verdicts
+from flyball_proto.spec import KEEP, Catalogue, Pipeline, Source, block_ms
+
+BEGIN_MS: Final = 1_767_225_600_000
+"""2026-01-01, so that two rehearsals have the same event times."""
+STEP_MS: Final = 1_000
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalOptions:
+    """How long the network lives and what happens to it, in its own hours.
+
+    `hours` of event time; a day lasts `day_hours`, and is the season of comparisons. At
+    `change_hour` residential cells get a third more users; None = never.
+    """
+
+    hours: float = 4.0
+    sites: int = 4
+    seed: int = 7
+    day_hours: float = 1.0
+    change_hour: float | None = None
+
+
+@dataclass
+class Rehearsal:
+    """A network that lives stretch by stretch. Give `obey` what was judged, take `stretches`."""
+
+    options: RehearsalOptions
+    network: Network = field(init=False)
+    _asked: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Lay out the network."""
+        options = self.options
+        self._rng = np.random.default_rng(options.seed)
+        change = options.change_hour
+        self.change_ms = None if change is None else BEGIN_MS + round(change * 3600) * 1000
+        self.network = lay_out(
+            options.sites,
+            self._rng,
+            midnight_ms=BEGIN_MS,
+            day_s=options.day_hours * 3600,
+            change_ms=self.change_ms,
+        )
+        self._index = {cell.name: i for i, cell in enumerate(self.network.cells)}
+
+    def obey(self, batch: Verdicts) -> None:
+        """Let cells carry out what was dispatched, from the next stretch on."""
+        for i in np.flatnonzero(np.isin(batch.verdict, DISPATCHED) & (batch.action_index > 0)):
+            action = batch.action[int(batch.action_index[i]) - 1]
+            element = batch.rows.element[int(batch.rows.element_index[i])]
+            if action != KEEP and element in self._index:
+                self._asked[self._index[element]] = action
+
+    def stretches(self, stretch_ms: int) -> Iterator[list[CsvRow]]:
+        """Rows of each stretch; what `obey` was told by then is carried out at its beginning."""
+        state, now_ms = radio.start(self.network), BEGIN_MS
+        end_ms = BEGIN_MS + round(self.options.hours * 3600) * 1000
+        while now_ms < end_ms:
+            stretch: list[CsvRow] = []
+            actions, self._asked = sorted(self._asked.items()), {}
+            for _ in range(0, stretch_ms, STEP_MS):
+                state, reports = radio.step(self.network, state, actions, now_ms, self._rng)
+                stretch += map(_row, reports)
+                actions, now_ms = [], now_ms + STEP_MS
+            yield stretch
+
+
+def _row(report: CellReport) -> CsvRow:
+    cell = report.cell
+    body = {
+        "element": cell.name,
+        "time_ms": report.time_ms,
+        "values": report.values,
+        "labels": cell.labels,
+    }
+    return CsvRow(cell.name, report.time_ms, _encode(body))
+
+
+def in_rehearsal(catalogue: Catalogue, options: RehearsalOptions) -> tuple[Pipeline, Source]:
+    """The only pipeline of a specification of the simulated network, its season a rehearsed day."""
+    (pipeline,) = catalogue.pipelines.values()
+    source = catalogue.source_of(pipeline)
+    day_ms = round(options.day_hours * 3_600_000)
+    spec = source.spec.model_copy(update={"season_ms": day_ms})
+    return pipeline, source.model_copy(update={"spec": spec})
+
+
+async def rehearse(
+    session: Session, catalogue: Catalogue, options: RehearsalOptions, say: Say
+) -> Summary:
+    """Let the network live through a running stack in lockstep.
+
+    Raises:
+        TransientError: A mark was not settled in time; names who is late.
+    """
+    pipeline, source = in_rehearsal(catalogue, options)
+    async with connected(session, "operator") as operator:
+        await apply(operator, (source, pipeline), by="rehearsal")
+    rehearsal = Rehearsal(options)
+    stretch_ms = -(-block_ms(pipeline, source) // STEP_MS) * STEP_MS
+
+    async def play(stage: Stage) -> str | None:
+        player = Player(stage.adapter, source, stage.partitions, say, pipeline=pipeline)
+        return await player.in_lockstep(rehearsal.stretches(stretch_ms), stage.marks, ahead=0)
+
+    return await observe(session, pipeline, source, play, rehearsal.obey)
