@@ -222,7 +222,7 @@ def status(home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Which parts run, and which pipelines with which model."""
     from flyball_local.control import status as ask
     from flyball_local.session import running, with_role
-    from flyball_local.words import table
+    from flyball_local.words import SEAT_COLUMNS, seat_row, table
 
     async def run() -> Any:
         async with with_role(home, "operator") as client:
@@ -237,11 +237,7 @@ def status(home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
     _print(
         table(("part", "pid"), [(k, str(v)) for k, v in ((parts and parts.parts) or {}).items()])
     )
-    rows = [
-        (p.pipeline, p.source, p.trainer or "none", (p.model or "")[:8], str(p.epoch or 0))
-        for p in reply.pipelines
-    ]
-    _print("", table(("pipeline", "source", "trainer", "model", "epoch"), rows))
+    _print("", table(SEAT_COLUMNS, [seat_row(p) for p in reply.pipelines]))
 
 
 @app.command()
