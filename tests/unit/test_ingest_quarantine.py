@@ -1,7 +1,11 @@
-"""Which reports a quarantine may still have to read."""
+"""Where refused reports and labels go, and which of them a quarantine may still have to read."""
 
-from flyball_ingest.quarantine import Unfinished
+import numpy as np
+
+from flyball_ingest.quarantine import Unfinished, route
 from flyball_kit.fold import Input
+from flyball_proto import columns
+from flyball_proto.columns import Features, Flow, Rows, Skipped, SkipReason
 from flyball_proto.headers import COVERS
 
 
@@ -32,3 +36,18 @@ def test_ticks_behind_the_last_batch_do_not_hide_what_is_done() -> None:
     unfinished = watching(features(1, 1, 10), features(2, 0, 0), features(3, 0, 0))
     assert unfinished.unneeded(3) == 10
     assert unfinished.unneeded(3) == 10
+
+
+def test_labels_have_a_subject_of_their_own_and_bad_marks_lie_beside_the_reports() -> None:
+    q, late = SkipReason.QUARANTINED, SkipReason.LATE
+    skipped = Skipped(
+        np.array([4, 5, 6, 7], columns.U64),
+        np.array([1, 0, 0, 2], columns.U32),
+        np.array([q, q, q, late], columns.U8),
+        ("not-json", "label-value", "bad-mark", ""),
+    )
+    empty = np.empty((0, 1), np.float32)
+    batch = Features("p", "d", Flow(skipped=skipped), Rows.none(), empty, np.empty(0, np.uint8))
+    message = Input(1, 0, "features.p.d.0", None, columns.encode_features(batch))
+    found = [(d.subject, d.key) for d in route(message, "reports", "labels")]
+    assert found == [("reports", (4, 0)), ("labels", (5, 0)), ("reports", (6, 0))]

@@ -18,7 +18,7 @@ ALWAYS: Final = 1 << 62
 """An input offset that is never reached."""
 
 TRUTH_BYTES: Final = 32
-KNOWN_BYTES: Final = 700
+KNOWN_BYTES: Final = 900
 """What an element takes beside its truths: four arrays, its name, its features; measured."""
 
 
@@ -47,12 +47,16 @@ class TruthPlan:
 
 @dataclass(slots=True)
 class _Known:
-    """Truths of one element, in order of event time; `features` holds until `changes_at`."""
+    """Truths of one element, in order of event time; `features` holds until `changes_at`.
+
+    No truth was read before the input offset `oldest`; it may have been read later.
+    """
 
     times_ms: "array[int]" = field(default_factory=lambda: array("q"))
     values: "array[float]" = field(default_factory=lambda: array("d"))
     sequences: "array[int]" = field(default_factory=lambda: array("q"))
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    oldest: int = ALWAYS
     features: tuple[float, ...] = ()
     changes_at: int = 0
 
@@ -63,6 +67,8 @@ class _Known:
         self.values = array("d", [self.values[i] for i in chosen])
         self.sequences = array("q", [self.sequences[i] for i in chosen])
         self.offsets = array("q", [self.offsets[i] for i in chosen])
+        self.oldest = min(self.offsets, default=ALWAYS)
+        self.changes_at = 0
 
 
 class Truths:
@@ -99,6 +105,7 @@ class Truths:
             column.insert(place, entry)  # type: ignore[arg-type] # the type of each column
             if is_full:
                 column.pop(0)
+        known.oldest = min(known.oldest, offset)
         known.changes_at = 0
 
     def features(self, element: str, offset: int) -> tuple[float, ...]:
@@ -109,7 +116,7 @@ class Truths:
         if offset >= known.changes_at:
             self._forget(known, offset)
             known.features = self._computed(known.values)
-            known.changes_at = min(known.offsets, default=ALWAYS) + self._memory
+            known.changes_at = known.oldest + self._memory
         return known.features
 
     def sweep(self, offset: int) -> int | None:
@@ -143,12 +150,12 @@ class Truths:
             self._of[element] = _Known(
                 array("q", times_ms), array("d", values), array("q", sequences), array("q", offsets)
             )
+            self._of[element].oldest = min(self._of[element].offsets, default=ALWAYS)
 
     def _forget(self, known: _Known, offset: int) -> None:
         horizon = offset - self._memory
-        if min(known.offsets, default=ALWAYS) <= horizon:
+        if known.oldest <= horizon:
             known.keep(i for i, read_at in enumerate(known.offsets) if read_at > horizon)
-            known.changes_at = 0
 
     def _computed(self, values: "array[float]") -> tuple[float, ...]:
         count = len(values)
