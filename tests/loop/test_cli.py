@@ -81,7 +81,8 @@ def test_the_line_that_up_prints_publishes_a_first_metric_and_shows_its_verdict(
     assert found.returncode == 0, found.stderr
     assert "Pipeline congestion: " in found.stdout
     assert "cell-1: score 0." in found.stdout
-    assert "proposes offload: clear" in found.stdout
+    said_of_it = ("clear", "withhold")  # one of twenty is left alone at random
+    assert any(f"proposes offload: {verdict}" in found.stdout for verdict in said_of_it)
 
 
 def test_a_report_says_what_became_of_it(stack: tuple[Path, list[str]], home: str) -> None:
