@@ -51,27 +51,33 @@ class Player:
     ) -> str | None:
         """Stretch by stretch, with at most `ahead` of them published and not settled meanwhile.
 
-        A mark comes before the first row, one behind each stretch, and the last one says so.
+        A mark comes before the first row, one behind each stretch, and a last one that says so.
+        A stretch is asked for when the one `ahead` + 1 before it is settled.
         Returns the last mark once it is settled; None when there were no rows.
         """
         unsettled: deque[str] = deque()
-        number = 0
+        number = newest_ms = 0
         async with Outbox(self._client, self._run, ordered=True) as outbox:
-            for stretch, is_last in _and_whether_last(stretches):
+            for stretch in stretches:
                 if not number:
                     unsettled.append(await self._mark(outbox, 0, _before(stretch)))
                 for row in stretch:
                     await self._put(outbox, row)
-                if is_last:
-                    await self._put_labels(outbox, self._delay.rest())
                 number += 1
-                time_ms = _newest_ms(stretch)
-                unsettled.append(await self._mark(outbox, number, time_ms, last=is_last))
+                newest_ms = max(newest_ms, _newest_ms(stretch))
+                unsettled.append(await self._mark(outbox, number, newest_ms))
                 await outbox.drain()
-                while len(unsettled) > (0 if is_last else ahead):
+                while len(unsettled) > ahead:
                     await marks.wait(unsettled.popleft())
-                self._progress(len(stretch), time_ms)
-        return self._mark_id(number) if number else None
+                self._progress(len(stretch), newest_ms)
+            if not number:
+                return None
+            await self._put_labels(outbox, self._delay.rest())
+            unsettled.append(await self._mark(outbox, number + 1, newest_ms, last=True))
+            await outbox.drain()
+            while unsettled:
+                await marks.wait(unsettled.popleft())
+        return self._mark_id(number + 1)
 
     async def at_speed(self, rows: Iterator[CsvRow], speed: float) -> None:
         """Each row when its time has come, `speed` times as fast as it was."""
@@ -143,14 +149,6 @@ def stretches(
         stretch.append(row)
     if stretch:
         yield stretch
-
-
-def _and_whether_last(stretches: Iterator[list[CsvRow]]) -> Iterator[tuple[list[CsvRow], bool]]:
-    held = next(stretches, None)
-    while held is not None:
-        following = next(stretches, None)
-        yield held, following is None
-        held = following
 
 
 def _newest_ms(stretch: list[CsvRow]) -> int:
