@@ -41,6 +41,7 @@ MAY_PUBLISH = {
     "samples.congestion.0a1b2c3d.0": "ingest",
     "quarantine.ran": "ingest",
     "quarantine._labels.congestion.0": "ingest",
+    "quarantine._unread.congestion.0": "ingest",
     "decisions.congestion.0": "inference",
     "verdicts.congestion.0": "risk",
     "actions.congestion.a": "risk",
