@@ -13,7 +13,7 @@ from flyball_local.audit import Ledger
 from flyball_proto.columns import Verdict, decode_verdicts
 from flyball_proto.digest import DecisionsDigest
 from flyball_proto.spec import Pipeline
-from flyball_risk.control import is_drawn
+from flyball_risk.control import is_drawn, spell_ms
 from flyball_risk.dispatch import route
 from flyball_risk.fold import RiskFold
 from flyball_risk.policy import Policy, policy_of
@@ -42,8 +42,17 @@ def verdicts(rows: Sequence[Row], given: Policy) -> list[V]:
 
 
 def rows_like(row: Row, count: int = MANY) -> list[Row]:
+    """Each row in a spell of its own."""
     return [
-        Row(f"cell-{i % 50}", i * 10, row.score, row.action, row.quality, row.site, row.model)
+        Row(
+            f"cell-{i % 50}",
+            i // 50 * 60_000 + i % 50,
+            row.score,
+            row.action,
+            row.quality,
+            row.site,
+            row.model,
+        )
         for i in range(count)
     ]
 
@@ -58,7 +67,7 @@ def test_the_declared_share_of_would_be_actions_is_withheld(share: float) -> Non
 
 def test_the_share_holds_within_each_element_and_each_moment() -> None:
     drawn = {
-        (e, t): is_drawn("key", 0.2, pipeline="p", element=f"cell-{e}", row=(t * 1000, 0))
+        (e, t): is_drawn("key", 0.2, pipeline="p", element=f"cell-{e}", spell=t)
         for e in range(60)
         for t in range(60)
     }
@@ -164,9 +173,10 @@ def test_what_is_withheld_starts_no_cool_down_and_spends_no_budget() -> None:
     rows = [Row(f"cell-{i}", t * 1000) for i in range(200) for t in (0, 1)]
     found = verdicts(rows, given)
     pairs = set(zip(found[::2], found[1::2], strict=True))
-    assert pairs == {(V.CLEAR, V.CAP), (V.WITHHOLD, V.CLEAR), (V.WITHHOLD, V.WITHHOLD)}
+    assert pairs == {(V.CLEAR, V.CAP), (V.WITHHOLD, V.WITHHOLD)}
     few = policy(offload(), control_share=0.5, budgets={"actions_per_minute": 10})
-    assert verdicts(rows_like(Row(), 100), few).count(V.CLEAR) == 10
+    crowd = [Row(f"cell-{i}", i) for i in range(100)]
+    assert verdicts(crowd, few).count(V.CLEAR) == 10
 
 
 @given(
@@ -242,6 +252,12 @@ def test_another_key_withholds_others_and_the_same_key_the_same() -> None:
     assert ours == again != theirs
 
 
-def test_each_sample_of_a_report_is_drawn_for_itself() -> None:
-    drawn = {is_drawn("k", 0.5, pipeline="p", element="e", row=(0, s)) for s in range(40)}
-    assert drawn == {True, False}
+def test_who_is_left_alone_is_left_alone_for_as_long_as_labels_look_ahead() -> None:
+    given = under(0.5)  # horizon 30 s, no cool-down
+    seconds = [Row("cell-1", t * 1_000) for t in range(600)]
+    found = verdicts(seconds, given)
+    spells = [set(found[i : i + 30]) for i in range(0, 600, 30)]
+    assert all(len(spell) == 1 for spell in spells)
+    assert {V.CLEAR, V.WITHHOLD} == set.union(*spells)
+    assert spell_ms(60_000, 30_000) == 60_000
+    assert spell_ms(0, 0) == 1

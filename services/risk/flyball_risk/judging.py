@@ -140,7 +140,6 @@ def _proposals(batch: Decisions, policy: Policy) -> Iterator[tuple[int, int, Pro
                 element=rows.element[element],
                 label_set=label_sets[element],
                 time_ms=int(rows.time_ms[i]),
-                sample=int(rows.sample[i]),
                 action=batch.action[int(batch.action_index[i]) - 1],
                 score=float(score[at]),
                 error=error[at],

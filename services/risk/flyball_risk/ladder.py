@@ -20,7 +20,7 @@ import numpy as np
 from flyball_proto.columns import DISPATCHED, F64, Category, Column, Quality, Verdict
 from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.boundaries import first_reached
-from flyball_risk.control import WITHHOLDABLE, is_drawn
+from flyball_risk.control import WITHHOLDABLE, is_drawn, spell_ms
 from flyball_risk.impact import spread
 from flyball_risk.policy import Policy, Rule
 from flyball_risk.state import Crowd, Recent, labels_of
@@ -69,7 +69,6 @@ class Proposal:
     element: str
     label_set: str
     time_ms: int
-    sample: int
     action: str
     score: float
     error: float
@@ -212,7 +211,7 @@ def _by_control(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) 
         policy.control_share,
         pipeline=policy.pipeline,
         element=proposal.element,
-        row=(proposal.time_ms, proposal.sample),
+        spell=proposal.time_ms // spell_ms(rule.cooldown_ms, policy.horizon_ms),
     )
     if not drawn:
         return ruling

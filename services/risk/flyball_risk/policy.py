@@ -41,6 +41,7 @@ class Policy:
     limits: tuple[Limit, ...]
     control_share: float
     control_key: str
+    horizon_ms: int
 
 
 def policy_of(
@@ -65,6 +66,7 @@ def policy_of(
         limits=compile_limits(risk.boundaries),
         control_share=risk.control_share,
         control_key=control_key,
+        horizon_ms=spec.target.horizon_ms,
     )
 
 
