@@ -17,6 +17,9 @@ OWNER: Final = "Flyball-Owner"
 MARK: Final = "Flyball-Mark"
 """The lockstep mark that the fold stands right behind; kept by empty commits at that position."""
 
+MEMO: Final = "Flyball-Memo"
+"""What a fold must not forget and no input tells it; kept by empty commits, given back at start."""
+
 COVERS: Final = "Flyball-Covers"
 """`<domain>.<stream> <first> <last>`: the METRICS sequences behind this output."""
 

@@ -13,6 +13,8 @@ class Input(NamedTuple):
     subject: str
     headers: Mapping[str, str] | None
     data: bytes
+    beside: tuple["Input", ...] = ()
+    """Messages of the companion that belong to this one; see `paired.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,20 @@ class Output:
     """One commit: what everything since the last one came to.
 
     `mark` names the lockstep mark that ends it. `headers` may not use the names of the commit
-    record (`flyball_proto.headers` POSITION, OWNER, MARK, EXPECT).
+    record (`flyball_proto.headers` POSITION, OWNER, MARK, MEMO, EXPECT).
+    `memo` replaces what the fold is told at its next start (`FoldRunner`'s `recall`): one line of
+    few characters, for state that the look-back cannot give. `partial`: more of the same input
+    follows in the next `take`, because it did not fit one message; the position stays where it was,
+    so a fold that was killed in between folds that input anew, and its memo says how much of it is
+    stored already.
     """
 
     data: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     rows: int = 0
     mark: str | None = None
+    memo: str | None = None
+    partial: bool = False
 
 
 class Fold(Protocol):

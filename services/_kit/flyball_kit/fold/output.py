@@ -19,7 +19,7 @@ from flyball_kit.fold.broker import (
 from flyball_kit.fold.contract import Endpoint, FoldObserver, FoldStats, Output
 from flyball_kit.fold.errors import Fenced, OutputLost
 from flyball_kit.fold.position import Commit, Position, is_same_record, record
-from flyball_proto.headers import MARK, POSITION
+from flyball_proto.headers import MARK, MEMO, POSITION
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,11 @@ class OutputSubject:
                 f"{subject}: message {self.sequence} was not written by a fold ({error}). Find its "
                 "writer, then delete that message"
             ) from error
-        return Commit(self.sequence, position, headers.get(MARK))
+        return Commit(self.sequence, position, headers.get(MARK), headers.get(MEMO))
 
-    async def commit(self, output: Output, position: Position, mark: str | None) -> None:
+    async def commit(
+        self, output: Output, position: Position, mark: str | None, memo: str | None = None
+    ) -> None:
         """Store an output together with its position; returns when both are stored.
 
         An unknown outcome sends the same bytes with the same expectation again. A full output
@@ -82,7 +84,7 @@ class OutputSubject:
             OutputLost: the last commit is gone.
             Stopped: while waiting to try again; then the outcome is unknown.
         """
-        mine = {**output.headers, **record(position, self._owner, self.sequence, mark)}
+        mine = {**output.headers, **record(position, self._owner, self.sequence, mark, memo)}
         started_s = monotonic_s()
         while not await self._publish(output.data, mine):
             self._stats.retries += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from flyball_proto.headers import EXPECT, MARK, OWNER, POSITION
+from flyball_proto.headers import EXPECT, MARK, MEMO, OWNER, POSITION
 
 RECORD_HEADERS = (EXPECT, POSITION, OWNER)
 """What a read-back compares to tell one's own commit from another's."""
@@ -55,19 +55,25 @@ class Position:
 class Commit:
     """The newest commit of an output subject: its own sequence there, and what it covers.
 
-    `mark` is set while the fold stands right behind a lockstep mark.
+    `mark` is set while the fold stands right behind a lockstep mark; `memo` is what the fold is to
+    be told when it starts.
     """
 
     sequence: int
     position: Position
     mark: str | None = None
+    memo: str | None = None
 
 
-def record(position: Position, owner: str, expect: int, mark: str | None) -> dict[str, str]:
+def record(
+    position: Position, owner: str, expect: int, mark: str | None, memo: str | None = None
+) -> dict[str, str]:
     """The headers of one commit."""
     headers = {EXPECT: str(expect), POSITION: str(position), OWNER: owner}
     if mark is not None:
         headers[MARK] = mark
+    if memo is not None:
+        headers[MEMO] = memo
     return headers
 
 

@@ -27,6 +27,7 @@ from flyball_kit.fold.durable import DurableSnapshots
 from flyball_kit.fold.errors import Fenced, InputLost, OutputLost
 from flyball_kit.fold.loop import Loop
 from flyball_kit.fold.output import OutputSubject
+from flyball_kit.fold.paired import Companion, PairedReader
 from flyball_kit.fold.position import Commit, Position, is_bare
 from flyball_kit.fold.positions import Housekeeping, Registered
 from flyball_kit.fold.reader import Reader
@@ -60,6 +61,8 @@ class FoldRunner(Loop):
     `gate` is awaited after an output with a mark is stored and before anything behind it is folded.
     A restart right behind a mark asks it again, so it must answer for a settled mark too. It also
     gets an empty output then, with the mark alone. Without `redis` state is rebuilt from the input.
+    `beside` is a second input that every message of `source` is given its part of, see `paired.py`.
+    `recall` gets the last output's memo before the fold is made.
     """
 
     def __init__(  # noqa: PLR0913 - wiring, by name
@@ -73,13 +76,17 @@ class FoldRunner(Loop):
         options: FoldOptions = FoldOptions(),  # noqa: B008 - frozen
         redis: "Redis | None" = None,
         gate: Callable[[Output], Awaitable[None]] | None = None,
+        beside: Companion | None = None,
+        recall: Callable[[str | None], None] | None = None,
         observer: FoldObserver | None = None,
     ) -> None:
         super().__init__(name, connect=connect, source=source, observer=observer)
         self._target, self._make_fold, self._options = target, fold, options
         self._redis, self._gate = redis, gate
+        self._beside, self._recall = beside, recall
         self._rebuild: Rebuild | None = None
         self._mark: str | None = None
+        self._memo: str | None = None
         self._durable: DurableSnapshots | None = None
         self._behind_snapshot = 0  # first input folded after the last durable snapshot; 0 = none
         self._next_snapshot_s = self._next_tick_s = self._committed_s = 0.0
@@ -106,22 +113,38 @@ class FoldRunner(Loop):
                 stop=self._stop,
             )
         snapshot = await self._claim()
+        if self._recall is not None:
+            self._recall(self._memo)
         self._fold = self._make_fold()
         start = self._restore(snapshot)
         behind = replace(self._position, last=start - 1, time_ns=0)
-        reader = Reader(
-            self._input,
-            self._source,
-            position=self._position if start > self._position.last else behind,
-            options=self._options.reader,
-            observer=self._observer,
-        )
         has_read = self._rebuild is not None or self._position.time_ns > 0
+        reader = self._make_reader(
+            self._position if start > self._position.last else behind, has_read=has_read
+        )
         await self._begin(reader, self._housekeeper(), has_read=has_read)
         now_s = monotonic_s()
         self._next_snapshot_s = now_s + self._options.snapshot_every_s
         self._next_tick_s = now_s + (self._options.tick_s or 0.0)
         await self._pass_gate(NOTHING)
+
+    def _make_reader(self, position: Position, *, has_read: bool) -> Reader:
+        source, options, observer = self._source, self._options.reader, self._observer
+        if self._beside is None:
+            return Reader(
+                self._input, source, position=position, options=options, observer=observer
+            )
+        return PairedReader(
+            self._input,
+            source,
+            position=position,
+            options=options,
+            observer=observer,
+            name=self.name,
+            companion=self._beside,
+            is_fresh=not has_read,
+            needed=lambda: self._position.needed_from,
+        )
 
     async def _claim(self) -> Snapshot | None:
         """Take the position over from every predecessor; returns the snapshot to start from."""
@@ -129,7 +152,7 @@ class FoldRunner(Loop):
             last = await self._out.last()
             snapshot = await self._load()
             self._position = await self._found(last, snapshot)
-            self._mark = last.mark if last else None
+            self._mark, self._memo = (last.mark, last.memo) if last else (None, None)
             self._folded, self._time_ns = self._position.last, self._position.time_ns
             try:
                 await self._commit(NOTHING, self._position.since)
@@ -189,7 +212,7 @@ class FoldRunner(Loop):
             self._fold.tick(wall_ms())
         output = None if self._rebuild else self._fold.take()
         if output is not None:
-            await self._emit(output)
+            await self._emit_all(output)
         elif self._renewal_is_due(now_s):
             await self._commit(NOTHING, self._since())
         await self._save_snapshot(now_s)
@@ -237,8 +260,16 @@ class FoldRunner(Loop):
             f"but {found}. Raise the stream's bounds; to start over, delete the output subject"
         )
 
+    async def _emit_all(self, output: Output) -> None:
+        """Commit an output with the parts that follow it; only the last one moves the position."""
+        while output.partial:
+            await self._emit(output)
+            output = self._fold.take() or Output(b"", memo=output.memo)
+        await self._emit(output)
+
     async def _emit(self, output: Output) -> None:
         self._mark = output.mark
+        self._memo = output.memo if output.memo is not None else self._memo
         await self._commit(output, self._since())
         self._stats.rows += output.rows
         await self._pass_gate(output)
@@ -249,9 +280,13 @@ class FoldRunner(Loop):
 
     async def _commit(self, output: Output, since: int) -> None:
         """Store `output` and the position reached; see `OutputSubject.commit`."""
-        first = self._position.last + 1
-        position = Position(first, self._folded, since, self._time_ns, self._position.epoch)
-        await self._out.commit(output, position, self._mark)
+        before = self._position
+        first = before.last + 1
+        if output.partial:  # what is folded is not covered yet
+            position = replace(before, first=first)
+        else:
+            position = Position(first, self._folded, since, self._time_ns, before.epoch)
+        await self._out.commit(output, position, self._mark, self._memo)
         self._position = position
         self._stats.position = position.last
         self._committed_s = monotonic_s()
