@@ -120,7 +120,7 @@ async def poison(client: Client, service: str) -> dict[str, bytes]:
 
 def test_the_documents_name_handlers() -> None:
     assert heard("gateway") == ["cmd.gateway.apply", "cmd.gateway.status"]
-    assert heard("trainer") == ["pipeline.*.applied"]
+    assert heard("trainer") == ["drift.*.drifted", "pipeline.*.applied"]
 
 
 @pytest.mark.parametrize("service", services())

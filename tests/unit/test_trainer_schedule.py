@@ -18,7 +18,6 @@ from flyball_trainer.ledger import Entry, Ledger
 from flyball_trainer.pace import Due, Pace
 from flyball_trainer.schedule import (
     MIN_NEW_ROWS,
-    MIN_ROWS,
     Cadence,
     Progress,
     due,
@@ -28,6 +27,7 @@ from flyball_trainer.schedule import (
     recovered,
     trained,
 )
+from flyball_trainer.split import MIN_ROWS
 
 HORIZON_MS = 1_000
 EVERY = Cadence("recent", retrain_every_ms=60_000, on_drift=True)
@@ -126,6 +126,15 @@ def test_rows_that_were_refused_are_looked_at_again_at_a_mark_or_when_enough_cam
     assert pace.due([EVERY], HORIZON_MS, at_mark=False) == []
     assert pace.due([EVERY], HORIZON_MS, at_mark=True) == [Due("recent", "cadence")]
     feed(pace, MIN_ROWS, MIN_NEW_ROWS)
+    assert pace.due([EVERY], HORIZON_MS, at_mark=False) == [Due("recent", "cadence")]
+
+
+def test_rows_that_came_while_others_were_refused_are_looked_at() -> None:
+    pace = Pace({})
+    feed(pace, 0, MIN_ROWS)
+    pace.begin("recent")
+    feed(pace, MIN_ROWS, MIN_NEW_ROWS)
+    pace.end("recent", "refused", pace.now_ms)
     assert pace.due([EVERY], HORIZON_MS, at_mark=False) == [Due("recent", "cadence")]
 
 

@@ -1,10 +1,13 @@
-"""Wiring of the trainer: applied pipelines in, bundles out."""
+"""Wiring of the trainer: applied pipelines and samples in, bundles out."""
+
+import secrets
 
 from faststream import FastStream
 
 from flyball_kit import connect
 from flyball_kit.announce import Announcer
 from flyball_kit.connect import client_of, follow
+from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.objects import Objects
 from flyball_kit.service import assemble
@@ -12,11 +15,19 @@ from flyball_kit.settings import load
 from flyball_kit.settle import Retry
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.events import ModelTrained, PipelineApplied
+from flyball_proto.events import ModelTrained, PipelineApplied, TrainerSettled, TrainingFailed
+from flyball_proto.judgements import Drifted
 from flyball_proto.spec import Pipeline, Source
+from flyball_trainer.contract import Contract
+from flyball_trainer.history import History
+from flyball_trainer.learner import Learner
+from flyball_trainer.learners import Learners
+from flyball_trainer.publishing import Publishing
+from flyball_trainer.rounds import Rounds
 from flyball_trainer.settings import Settings
-from flyball_trainer.store import Specs
+from flyball_trainer.store import Bundles, Specs
 from flyball_trainer.training import Baselines
+from flyball_trainer.workers import Workers
 
 SERVICE = "trainer"
 PATIENT = Retry(deliveries=3_000)
@@ -27,11 +38,37 @@ def build(settings: Settings | None = None) -> FastStream:
     """The service, not started; connects to nothing yet."""
     settings = settings or load(Settings)
     broker = connect.broker(settings, SERVICE, PATIENT)
-    tasks = Tasks(SERVICE)
+    tasks, health = Tasks(SERVICE), Health()
     pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
     sources: Kv[Source] = Kv(lambda: client_of(broker), streams.PIPELINES, Source)
-    baselines = Baselines(
-        Specs(pipelines, sources), Objects(settings), Announcer(broker, ModelTrained)
+    announcer = Announcer(broker, ModelTrained, TrainingFailed, TrainerSettled)
+    bundles = Bundles(Objects(settings), settings.nats_seed_file)
+    baselines = Baselines(Specs(pipelines, sources), bundles, announcer)
+    publishing = Publishing(bundles, announcer)
+    workers = Workers(
+        settings.workers,
+        settings.fit_timeout_s,
+        lambda: secrets.randbelow(settings.delay_ms_max + 1) / 1000,
+    )
+
+    def learner(contract: Contract) -> Learner:
+        return Learner(
+            contract,
+            partitions=settings.partitions,
+            retain_bytes=settings.retain_mib * streams.MIB,
+            rounds=Rounds(contract.pipeline, workers, publishing),
+            publishing=publishing,
+            history=History(lambda: client_of(broker)),
+            settled=lambda: announcer.last(TrainerSettled, contract.pipeline),
+        )
+
+    learners = Learners(
+        settings.partitions,
+        learner=learner,
+        connect=connect.connector(settings, SERVICE),
+        client=lambda: client_of(broker),
+        tasks=tasks,
+        health=health,
     )
 
     @broker.subscriber(  # type: ignore[untyped-decorator] # `follow` gives Any
@@ -42,11 +79,23 @@ def build(settings: Settings | None = None) -> FastStream:
         """Give the pipeline its baseline."""
         await baselines.deliver(event.pipeline)
 
+    @broker.subscriber(  # type: ignore[untyped-decorator] # `follow` gives Any
+        Drifted.pattern(), **follow(SERVICE, streams.EVENTS, "trainer-drifted", in_order=False)
+    )
+    async def on_drifted(event: Drifted) -> None:
+        """Train again those who want that, if it is not too soon."""
+        await learners.drifted(event.pipeline)
+
+    health.add("publishing", publishing.waits_for, "note")
+    tasks.add("workers", workers)
     tasks.spawn("sweep", lambda: baselines.sweep_for_ever(settings.sweep_s))
+    tasks.spawn("sources", lambda: learners.follow_sources(sources))
+    tasks.spawn("pipelines", lambda: learners.follow_pipelines(pipelines))
     return assemble(
         SERVICE,
         settings,
         broker,
         tasks=tasks,
+        health=health,
         description="Fits models and publishes them as bundles.",
     )

@@ -41,7 +41,7 @@ class Pace:
         self._newcomer = Progress()
         self._progress = dict(found)
         self._under_way: dict[str, Progress] = {}
-        self._refused_rows: dict[str, int] = {}
+        self._looked_at: dict[str, int] = {}
 
     @property
     def busy(self) -> bool:
@@ -73,7 +73,7 @@ class Pace:
         for cadence in cadences:
             name = cadence.trainer
             progress = self._progress.get(name, self._newcomer)
-            waits = progress.rows < self._refused_rows.get(name, -MIN_NEW_ROWS) + MIN_NEW_ROWS
+            waits = progress.rows < self._looked_at.get(name, -MIN_NEW_ROWS) + MIN_NEW_ROWS
             if name in self._under_way or (waits and not at_mark):
                 continue
             why = due(progress, cadence, now_ms=self.now_ms, horizon_ms=horizon_ms)
@@ -83,7 +83,8 @@ class Pace:
 
     def begin(self, trainer: str) -> None:
         """A training on everything that is known now is under way."""
-        self._progress.setdefault(trainer, self._newcomer)
+        progress = self._progress.setdefault(trainer, self._newcomer)
+        self._looked_at[trainer] = progress.rows
         self._under_way[trainer] = trained(self.now_ms)
 
     def end(self, trainer: str, outcome: Outcome, now_ms: int) -> None:
@@ -91,8 +92,6 @@ class Pace:
         behind = self._under_way.pop(trainer)
         if outcome == "trained":
             self._progress[trainer] = behind
-            self._refused_rows.pop(trainer, None)
+            self._looked_at.pop(trainer)
         elif outcome == "failed":
             self._progress[trainer] = failed(self._progress[trainer], now_ms)
-        else:
-            self._refused_rows[trainer] = self._progress[trainer].rows

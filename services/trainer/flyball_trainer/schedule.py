@@ -18,9 +18,8 @@ import numpy as np
 from flyball_proto.columns import Column
 from flyball_proto.events import ModelTrained
 from flyball_proto.judgements import Drifted
+from flyball_trainer.split import MIN_HORIZONS, MIN_ROWS
 
-MIN_ROWS: Final = 100
-MIN_HORIZONS: Final = 10
 MIN_NEW_ROWS: Final = 20
 DRIFT_RATIO: Final = 4
 

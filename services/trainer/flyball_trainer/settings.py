@@ -16,3 +16,22 @@ class Settings(KitSettings):
         gt=0,
         description="How often every pipeline is checked for a baseline that was never announced.",
     )
+    workers: int = Field(
+        default=1, ge=1, le=64, description="Processes that fit models; each takes about 300 MiB."
+    )
+    fit_timeout_s: float = Field(
+        default=120.0, gt=0, description="A training that takes longer is given up and reported."
+    )
+    retain_mib: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        description="Per pipeline: labelled rows in memory, and the part of SAMPLES that is held "
+        "for a restart.",
+    )
+    delay_ms_max: int = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="For tests: each training waits up to so long before it starts, at random.",
+    )

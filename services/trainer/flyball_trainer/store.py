@@ -1,12 +1,24 @@
 """The trainer's only I/O besides events: specifications in, bundles out."""
 
+import asyncio
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from flyball_kit.errors import PermanentError
 from flyball_kit.kv import Kv
 from flyball_kit.objects import Objects
-from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key
+from flyball_kit.signing import sign
+from flyball_proto.bundles import (
+    dataset_key,
+    encode_manifest,
+    manifest_key,
+    onnx_key,
+    report_key,
+    signature_key,
+)
 from flyball_proto.events import Manifest
 from flyball_proto.spec import Pipeline, Source
 
@@ -55,12 +67,47 @@ class Specs:
         ]
 
 
-async def put_bundle(objects: Objects, onnx: bytes, manifest: Manifest) -> str:
-    """Store a bundle and return the manifest's digest. Safe to repeat.
+class Bundles:
+    """Bundles and data sets in S3. Everything may be repeated; one is written at a time.
 
-    The manifest comes last: where it lies, the bundle is whole.
+    Two writers of one object at once stall some S3 servers for good (measured: rclone serve s3),
+    and trainers that share a window write the same data set.
     """
-    written = encode_manifest(manifest)
-    await objects.put(onnx_key(manifest.digest), onnx)
-    await objects.put(manifest_key(manifest.digest), written)
-    return hashlib.sha256(written).hexdigest()
+
+    def __init__(self, objects: Objects, seed_file: Path | None) -> None:
+        self._objects, self._seed_file = objects, seed_file
+        self._turn = asyncio.Lock()
+
+    async def put(
+        self,
+        onnx: bytes,
+        manifest: Manifest,
+        *,
+        report: Mapping[str, object] | None = None,
+        dataset: bytes | None = None,
+    ) -> str:
+        """Store a bundle and return the manifest's digest.
+
+        The manifest comes last: where it lies, the bundle is whole.
+        """
+        written, digest = encode_manifest(manifest), manifest.digest
+        async with self._turn:
+            if dataset is not None:
+                await self._objects.put(dataset_key(manifest.dataset_digest), dataset)
+            await self._objects.put(onnx_key(digest), onnx)
+            if report is not None:
+                await self._put_once(report_key(digest), _json(report))
+            if self._seed_file is not None:
+                signature = sign(self._seed_file, written)
+                await self._objects.put(signature_key(digest), signature.model_dump_json().encode())
+            await self._objects.put(manifest_key(digest), written)
+        return hashlib.sha256(written).hexdigest()
+
+    async def _put_once(self, key: str, data: bytes) -> None:
+        """Store what is measured: trained again it may read otherwise, and the first one stays."""
+        if not await self._objects.exists(key):
+            await self._objects.put(key, data)
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

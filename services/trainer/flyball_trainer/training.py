@@ -1,4 +1,4 @@
-"""From an applied pipeline to a stored and announced bundle."""
+"""From an applied pipeline to a stored and announced baseline."""
 
 import asyncio
 import logging
@@ -6,24 +6,19 @@ import logging
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
-from flyball_kit.objects import Objects
 from flyball_proto.events import Manifest, ModelTrained
 from flyball_trainer.baseline import baseline
 from flyball_trainer.onnxfile import write
-from flyball_trainer.store import Applied, Specs, put_bundle
+from flyball_trainer.store import Applied, Bundles, Specs
 
 log = logging.getLogger("flyball.trainer.training")
 
 
 class Baselines:
-    """Gives every applied pipeline its baseline. Each step may be repeated.
+    """Gives every applied pipeline its baseline. Each step may be repeated; one at a time."""
 
-    One at a time: two writers of one object at once stall some S3 servers for good (measured:
-    rclone serve s3).
-    """
-
-    def __init__(self, specs: Specs, objects: Objects, announcer: Announcer) -> None:
-        self._specs, self._objects, self._announcer = specs, objects, announcer
+    def __init__(self, specs: Specs, bundles: Bundles, announcer: Announcer) -> None:
+        self._specs, self._bundles, self._announcer = specs, bundles, announcer
         self._turn = asyncio.Lock()
 
     async def deliver(self, pipeline: str) -> None:
@@ -63,7 +58,7 @@ class Baselines:
             pipeline=manifest.pipeline,
             at=clock.utc_now(),
             digest=manifest.digest,
-            manifest_digest=await put_bundle(self._objects, onnx, manifest),
+            manifest_digest=await self._bundles.put(onnx, manifest),
             trainer=manifest.trainer,
             feature_digest=manifest.feature_digest,
             size_bytes=len(onnx),

@@ -1,0 +1,81 @@
+"""Trainings from order to announcement; what fails is told once a cause."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flyball_kit.errors import PermanentError, TransientError
+from flyball_proto.events import ModelTrained
+from flyball_trainer.fitting import NotTrained, Order, Trained
+from flyball_trainer.pace import Outcome
+from flyball_trainer.publishing import Publishing
+from flyball_trainer.schedule import Because
+from flyball_trainer.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training that is due: its order, and why."""
+
+    order: Order
+    because: Because
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A model whose bundle is whole."""
+
+    trained: Trained
+    manifest_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a job; `announced` only for a model."""
+
+    trainer: str
+    now_ms: int
+    outcome: Outcome
+    announced: ModelTrained | None = None
+
+
+class Rounds:
+    """Trainings of one pipeline. Remembers one cause of failure a trainer."""
+
+    def __init__(self, pipeline: str, workers: Workers, publishing: Publishing) -> None:
+        self._pipeline, self._workers, self._publishing = pipeline, workers, publishing
+        self._told: dict[str, str] = {}
+
+    async def run(self, jobs: Iterable[Job], mark: str | None) -> list[Ended]:
+        """Train side by side, as far as there are workers; announced in the order of `jobs`."""
+        jobs = list(jobs)
+        stored = await asyncio.gather(*map(self._stored, jobs))
+        return [await self._ended(j, s, mark) for j, s in zip(jobs, stored, strict=True)]
+
+    async def _stored(self, job: Job) -> Stored | Outcome:
+        try:
+            found = await self._workers.train(job.order)
+            if isinstance(found, NotTrained):
+                await self._fail(job, found.cause, found.found, found.needed)
+                return "refused" if found.retry else "failed"
+            return Stored(found, await self._publishing.store(found))
+        except (PermanentError, TransientError) as error:
+            await self._fail(job, error.kind, str(error), "a training that comes to its end")
+            return "failed"
+
+    async def _ended(self, job: Job, stored: Stored | Outcome, mark: str | None) -> Ended:
+        trainer = job.order.trainer
+        if not isinstance(stored, Stored):
+            return Ended(trainer, job.now_ms, stored)
+        self._told.pop(trainer, None)
+        announced = await self._publishing.announce(
+            stored.trained, stored.manifest_digest, job.because, mark
+        )
+        return Ended(trainer, job.now_ms, "trained", announced)
+
+    async def _fail(self, job: Job, cause: str, found: str, needed: str) -> None:
+        trainer = job.order.trainer
+        if self._told.get(trainer) != cause:
+            self._told[trainer] = cause
+            await self._publishing.fail(self._pipeline, trainer, found, needed)
