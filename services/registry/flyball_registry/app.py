@@ -1,24 +1,54 @@
-"""Wiring of the registry: trained models in, records and outcomes out."""
+"""Wiring of the registry: trained models and samples in, records, scoreboards and judgements out."""
 
 from faststream import FastStream
+from faststream.nats import NatsBroker
 
 from flyball_kit import connect
 from flyball_kit.announce import Announcer
 from flyball_kit.connect import client_of, follow
+from flyball_kit.health import Health
 from flyball_kit.kv import Kv
+from flyball_kit.lockstep import Settlements
 from flyball_kit.objects import Objects
 from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.settle import Retry
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.events import ModelAdmitted, ModelRecord, ModelRefused, ModelTrained
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import (
+    ModelAdmitted,
+    ModelMeasured,
+    ModelRecord,
+    ModelRefused,
+    ModelTrained,
+    ModelTripped,
+    TrainerSettled,
+)
+from flyball_proto.judgements import (
+    CanaryJudged,
+    Concluded,
+    Degraded,
+    Drifted,
+    Refreshed,
+    RefreshRefused,
+    RegistrySettled,
+    Superior,
+)
 from flyball_proto.spec import Pipeline, Source
 from flyball_registry.admitting import Admission
+from flyball_registry.boards import Boards
+from flyball_registry.contract import Contract
+from flyball_registry.evaluating import Evaluation
+from flyball_registry.models import MODELS_A_TRAINER, Models
+from flyball_registry.pipelines import SERVICE, Pipelines
+from flyball_registry.placing import Placing
+from flyball_registry.scoreboard import Scoreboard
 from flyball_registry.settings import Settings
 from flyball_registry.store import Specs
+from flyball_registry.surroundings import Surroundings
+from flyball_registry.telling import Telling
 
-SERVICE = "registry"
 PATIENT = Retry(deliveries=3_000)
 """S3 may be away for a day before an event becomes a dead letter."""
 
@@ -27,17 +57,78 @@ def build(settings: Settings | None = None) -> FastStream:
     """The service, not started; connects to nothing yet."""
     settings = settings or load(Settings)
     broker = connect.broker(settings, SERVICE, PATIENT)
-    tasks = Tasks(SERVICE)
-    pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
+    tasks, health = Tasks(SERVICE), Health()
     sources: Kv[Source] = Kv(lambda: client_of(broker), streams.PIPELINES, Source)
+    specs: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
     records: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
-    admission = Admission(
-        Specs(pipelines, sources),
-        Objects(settings),
-        records,
-        Announcer(broker, ModelAdmitted, ModelRefused),
+    seats: Kv[ActiveModel] = Kv(lambda: client_of(broker), streams.DEPLOYMENTS, ActiveModel)
+    boards: Kv[Scoreboard] = Kv(lambda: client_of(broker), streams.SCOREBOARD, Scoreboard)
+    trainers = Settlements(lambda: client_of(broker), TrainerSettled)
+    objects = Objects(settings)
+    judgements = (Superior, Concluded, Refreshed, RefreshRefused, Degraded, CanaryJudged)
+    announcer = Announcer(
+        broker, ModelAdmitted, ModelRefused, *judgements, Drifted, RegistrySettled
     )
 
+    def make(contract: Contract) -> tuple[Evaluation, Surroundings]:
+        name = contract.pipeline
+        around = Surroundings(
+            name,
+            deployments=seats,
+            records=records,
+            models=Models(
+                objects, contract.max_bundle_bytes, MODELS_A_TRAINER * len(contract.trainers)
+            ),
+            trainers=trainers,
+            examined=admission.examined,
+        )
+        evaluation = Evaluation(
+            contract,
+            settings.partitions,
+            boards=Boards(boards, name),
+            around=around,
+            telling=Telling(announcer, name),
+            save_every_s=settings.save_every_s,
+        )
+        return evaluation, around
+
+    pipelines = Pipelines(
+        settings.partitions,
+        make,
+        placing=Placing(records),
+        connect=connect.connector(settings, SERVICE),
+        client=lambda: client_of(broker),
+        tasks=tasks,
+        health=health,
+    )
+    admission = Admission(
+        Specs(specs, sources),
+        objects,
+        records,
+        announcer,
+        trusted=settings.trusted,
+        position=pipelines.position,
+        admitted=pipelines.admitted,
+    )
+
+    _subscribe(broker, admission, pipelines)
+    tasks.spawn("sources", lambda: pipelines.follow_sources(sources))
+    tasks.spawn("pipelines", lambda: pipelines.follow_pipelines(specs))
+    tasks.spawn("sweep", lambda: admission.sweep_for_ever(settings.sweep_s))
+    unsigned = "degraded: signatures are not checked, FLYBALL_REGISTRY_TRAINER_KEYS is not set"
+    if not settings.trusted:
+        health.add("signatures", lambda: unsigned, "note")
+    return assemble(
+        SERVICE,
+        settings,
+        broker,
+        tasks=tasks,
+        health=health,
+        description="Knows every model, where it comes from, and how good it is right now.",
+    )
+
+
+def _subscribe(broker: NatsBroker, admission: Admission, pipelines: Pipelines) -> None:
     @broker.subscriber(  # type: ignore[untyped-decorator] # `follow` gives Any
         ModelTrained.pattern(),
         **follow(SERVICE, streams.EVENTS, "registry-trained", in_order=False),
@@ -46,11 +137,16 @@ def build(settings: Settings | None = None) -> FastStream:
         """Examine the model and say what became of it."""
         await admission.admit(event)
 
-    tasks.spawn("sweep", lambda: admission.sweep_for_ever(settings.sweep_s))
-    return assemble(
-        SERVICE,
-        settings,
-        broker,
-        tasks=tasks,
-        description="Knows every model, where it comes from and whether it may be deployed.",
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        ModelMeasured.pattern(), **follow(SERVICE, streams.EVENTS, "registry-measured")
     )
+    async def on_measured(event: ModelMeasured) -> None:
+        """Hear how long models take while a canary answers."""
+        pipelines.measured(event)
+
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        ModelTripped.pattern(), **follow(SERVICE, streams.EVENTS, "registry-tripped")
+    )
+    async def on_tripped(event: ModelTripped) -> None:
+        """Hear that a model cannot answer."""
+        pipelines.tripped(event)

@@ -7,17 +7,24 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker
-from onnx.reference import ReferenceEvaluator
 
 from flyball_proto.events import Manifest
+from flyball_registry.sessions import CALL_TIMEOUT_S, Session, UnusableModelError
 
 ALLOWED_OPSETS: Final = {"": 21, "ai.onnx": 21, "ai.onnx.ml": 4}
 """Operator domains and the newest version of each that runtimes at the edge know."""
 
+GROWING: Final = frozenset(
+    {"ConstantOfShape", "Expand", "Pad", "Range", "Resize", "Tile", "Upsample"}
+)
+"""Operators whose output is as large as a number in the file says: a few bytes could fill the memory."""
+
+MAX_NODES: Final = 1_000
+
 PROBE_VALUES: Final = (0.0, 1.0, -1.0, 1e-6, -1e6, 1e6)
 MAX_WORDS: Final = 200
 
-# An untrusted graph can make the reference evaluator fail in any of these ways.
+# An untrusted graph can make the checker fail in any of these ways.
 _FAILURES: Final = (
     ArithmeticError,
     AttributeError,
@@ -58,7 +65,7 @@ def self_contained(opened: Opened) -> Unfit | None:
 
 
 def allowed(opened: Opened) -> Unfit | None:
-    """Known operator domains in known versions; no loops, branches or functions, which may not end."""
+    """Known operators in known versions, and none that may not end or may grow without bound."""
     for opset in opened.opset_import:
         newest = ALLOWED_OPSETS.get(opset.domain)
         if newest is None:
@@ -68,11 +75,18 @@ def allowed(opened: Opened) -> Unfit | None:
             return Unfit("opset", found, f"at most {newest}")
     if opened.functions:
         return Unfit("operators", "functions", "a flat graph")
-    for node in opened.graph.node:
-        if node.domain not in ALLOWED_OPSETS:
-            return Unfit("domain", repr(node.domain), ", ".join(filter(None, ALLOWED_OPSETS)))
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            return Unfit("operators", f"{node.op_type} with a graph inside", "a flat graph")
+    if (nodes := len(opened.graph.node)) > MAX_NODES:
+        return Unfit("operators", f"{nodes} nodes", f"at most {MAX_NODES}")
+    return next(filter(None, map(_of_node, opened.graph.node)), None)
+
+
+def _of_node(node: NodeProto) -> Unfit | None:
+    if node.domain not in ALLOWED_OPSETS:
+        return Unfit("domain", repr(node.domain), ", ".join(filter(None, ALLOWED_OPSETS)))
+    if any(a.HasField("g") or a.graphs for a in node.attribute):
+        return Unfit("operators", f"{node.op_type} with a graph inside", "a flat graph")
+    if node.op_type in GROWING:
+        return Unfit("operators", node.op_type, "operators that keep to the size of their input")
     return None
 
 
@@ -98,19 +112,18 @@ def shapes(opened: Opened, manifest: Manifest) -> Unfit | None:
     return None
 
 
-def finite(opened: Opened, manifest: Manifest) -> Unfit | None:
+def finite(onnx: bytes, manifest: Manifest) -> Unfit | None:
     """One finite score a row on probe rows, also where features are missing.
 
-    A binary model's scores are probabilities.
+    A binary model's scores are probabilities. The graph is run as it stands, nothing of it is
+    computed beforehand, and a run that takes long is ended.
     """
     rows = probe_rows(len(manifest.features))
     limit = f"{len(rows)} finite scores of {len(rows)} probe rows, also where features are missing"
     try:
-        evaluator = ReferenceEvaluator(opened)
-        with np.errstate(all="ignore"):
-            (raw,) = evaluator.run([manifest.output_name], {manifest.input_name: rows})
-        scores = np.asarray(raw, np.float64)
-    except _FAILURES as error:
+        session = Session(onnx, manifest, optimised=False)
+        scores = np.asarray(session.run(rows, timeout_s=CALL_TIMEOUT_S), np.float64)
+    except UnusableModelError as error:
         return Unfit("scores", _words(error), limit)
     if scores.shape != (len(rows), 1):
         return Unfit("scores", f"shape {scores.shape}", f"shape ({len(rows)}, 1)")

@@ -1,0 +1,166 @@
+"""Follows applied specifications, and keeps an evaluation running for each pipeline."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from flyball_kit.connect import Connect
+from flyball_kit.fold.positions import forget
+from flyball_kit.health import Health
+from flyball_kit.kv import Kv
+from flyball_kit.samples import SampleReader
+from flyball_kit.tasks import Tasks
+from flyball_proto import streams
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelMeasured, ModelRecord, ModelTripped
+from flyball_proto.spec import Pipeline, Source, crosscheck, digest8
+from flyball_registry.contract import Contract, contract
+from flyball_registry.evaluating import Evaluation
+from flyball_registry.placing import Placing
+from flyball_registry.surroundings import Surroundings
+
+SERVICE: Final = "registry"
+SOURCE: Final = "source."
+PIPELINE: Final = "pipeline."
+
+log = logging.getLogger("flyball.registry.pipelines")
+
+Make = Callable[[Contract], tuple[Evaluation, Surroundings]]
+
+
+class Pipelines:
+    """All pipelines of this process; a reader a partition and two more tasks each."""
+
+    def __init__(
+        self,
+        partitions: int,
+        make: Make,
+        *,
+        placing: Placing,
+        connect: Connect,
+        client: Callable[[], Client],
+        tasks: Tasks,
+        health: Health,
+    ) -> None:
+        self._partitions, self._make, self._placing = partitions, make, placing
+        self._connect, self._client = connect, client
+        self._tasks, self._health = tasks, health
+        self._sources: dict[str, Source] = {}
+        self._specs: dict[str, Pipeline] = {}
+        self._running: dict[str, Evaluation] = {}
+        self._unread = {"sources", "pipelines"}
+        self._changing = asyncio.Lock()
+        health.add("records", self._check_records)
+
+    def position(self, pipeline: str) -> Mapping[str, int]:
+        """How far a pipeline's samples were read."""
+        running = self._running.get(pipeline)
+        return {} if running is None else running.position
+
+    def admitted(self, model: ModelRecord) -> None:
+        """A model may be deployed."""
+        if (running := self._running.get(model.pipeline)) is not None:
+            running.note(model)
+
+    def measured(self, event: ModelMeasured) -> None:
+        """A runtime told latencies."""
+        if (running := self._running.get(event.pipeline)) is not None:
+            running.measured(event)
+
+    def tripped(self, event: ModelTripped) -> None:
+        """A runtime cannot answer with a model."""
+        if (running := self._running.get(event.pipeline)) is not None:
+            running.tripped(event)
+
+    async def follow_sources(self, sources: Kv[Source]) -> None:
+        """Take over sources, for ever. A deleted source changes nothing: pipelines go first."""
+        changes = sources.watch(SOURCE, synced=lambda: self._unread.discard("sources"))
+        async with aclosing(changes):
+            async for change in changes:
+                if change.value is None:
+                    continue
+                self._sources[change.value.name] = change.value
+                for name, pipeline in list(self._specs.items()):
+                    if pipeline.spec.source == change.value.name:
+                        await self._apply(name)
+
+    async def follow_pipelines(self, pipelines: Kv[Pipeline]) -> None:
+        """Take over pipelines, for ever."""
+        changes = pipelines.watch(PIPELINE, synced=lambda: self._unread.discard("pipelines"))
+        async with aclosing(changes):
+            async for change in changes:
+                name = change.key.removeprefix(PIPELINE)
+                if change.value is None:
+                    self._specs.pop(name, None)
+                    async with self._changing:
+                        await self._end(name)
+                else:
+                    self._specs[name] = change.value
+                    await self._apply(name)
+
+    async def _apply(self, name: str) -> None:
+        """Begin an evaluation, revise it, or replace it when the features changed."""
+        async with self._changing:
+            pipeline = self._specs.get(name)
+            source = self._sources.get(pipeline.spec.source) if pipeline else None
+            if pipeline is None or source is None or crosscheck(pipeline, source):
+                return
+            wanted, running = contract(pipeline, source), self._running.get(name)
+            if running and running.contract.feature_digest == wanted.feature_digest:
+                running.revise(wanted)
+                return
+            await self._end(name)
+            self._begin(wanted)
+
+    def _begin(self, wanted: Contract) -> None:
+        name = wanted.pipeline
+        evaluation, around = self._make(wanted)
+        self._running[name] = evaluation
+        if wanted.design is None:
+            log.warning("%s is not evaluated: %s", name, wanted.why_not)
+        self._health.add(f"evaluation.{name}", lambda: around.trouble, "note")
+
+        async def moved(pointer: ActiveModel) -> None:
+            for record in await self._placing.place(list(around.records.values()), pointer):
+                around.note(record)
+
+        self._tasks.spawn(f"attention.{name}", evaluation.attend)
+        self._tasks.spawn(f"pointer.{name}", lambda: around.follow(moved))
+        for partition in range(self._partitions):
+            self._tasks.add(f"samples.{name}.{partition}", self._reader(evaluation, partition))
+
+    def _reader(self, evaluation: Evaluation, partition: int) -> SampleReader:
+        return SampleReader(
+            SERVICE,
+            connect=self._connect,
+            pipeline=evaluation.contract.pipeline,
+            feature_digest=evaluation.contract.feature_digest,
+            partition=partition,
+            behind=lambda: evaluation.behind(partition),
+            take=evaluation.take,
+            needed=lambda: evaluation.needed(partition),
+        )
+
+    async def _end(self, name: str) -> None:
+        """Stop an evaluation; SAMPLES does not wait for its readers any more."""
+        running = self._running.pop(name, None)
+        if running is None:
+            return
+        self._health.drop(f"evaluation.{name}")
+        await self._tasks.remove(f"attention.{name}")
+        await self._tasks.remove(f"pointer.{name}")
+        digest = digest8(running.contract.feature_digest)
+        for partition in range(self._partitions):
+            await self._tasks.remove(f"samples.{name}.{partition}")
+            with suppress(NatsError, OSError):
+                reader = f"{SERVICE}.{name}.{digest}.{partition}"
+                await forget(self._client().jetstream(), streams.SAMPLES.name, reader)
+
+    def _check_records(self) -> str | None:
+        waiting = " and ".join(sorted(self._unread))
+        return f"reading {waiting} in the bucket `pipelines`" if waiting else None

@@ -1,0 +1,123 @@
+"""Models that run. The only room that knows ONNX Runtime."""
+
+import threading
+import time
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from flyball_kit.errors import PermanentError
+from flyball_proto.columns import F32, F64, Column
+from flyball_proto.events import Manifest
+
+DECIMALS: Final = 6
+"""As in inference, so that a row scored here has the score that it would have had there."""
+
+ERRORS_ONLY: Final = 3
+CALL_TIMEOUT_S: Final = 5.0
+"""A call on probe rows that takes longer is ended between two operators of the graph."""
+
+MEASURED_ROWS: Final = 64
+MEASURED_CALLS: Final = 100
+MEASURING_S: Final = 0.02
+"""After so long 20 calls are enough: admission must not cost more than it finds out."""
+
+_FAILURES: Final = (
+    failures.EPFail,
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NoModel,
+    failures.NotImplemented,
+    failures.RuntimeException,
+    MemoryError,
+    ValueError,
+)
+
+
+class UnusableModelError(PermanentError):
+    """ONNX Runtime does not take the model, or cannot run it."""
+
+    kind = "unusable-model"
+
+
+class Session:
+    """Scores of rows, on one thread, so that the same rows give the same bits."""
+
+    def __init__(self, onnx: bytes, manifest: Manifest, *, optimised: bool = True) -> None:
+        """Load the model; blocks. Without optimising nothing of it is computed yet.
+
+        Raises:
+            UnusableModelError: it cannot be loaded.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = ERRORS_ONLY
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._input, self._outputs = manifest.input_name, [manifest.output_name]
+        try:
+            self._session = ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])
+        except _FAILURES as error:
+            raise UnusableModelError(f"the model cannot be loaded: {error}") from error
+
+    def scores(self, features: Column) -> Column:
+        """Scores f64 (n,) of features f32 (n, width), rounded; infinity where there is no number.
+
+        A single row is scored as two: runtimes compute one row in another way than many.
+
+        Raises:
+            UnusableModelError: it fails on these rows.
+        """
+        rows = len(features)
+        if not rows:
+            return np.empty(0, F64)
+        batch = features if rows > 1 else np.concatenate((features, features))
+        raw = self.run(np.ascontiguousarray(batch, F32)).reshape(-1)[:rows].astype(F64)
+        scores: Column = raw.round(DECIMALS) + 0.0  # there is no minus zero
+        scores[~np.isfinite(scores)] = np.inf
+        return scores
+
+    def run(self, features: Column, *, timeout_s: float | None = None) -> Column:
+        """Raw scores f32, (n, 1) of a model that fits its manifest.
+
+        Raises:
+            UnusableModelError: it fails, or takes longer than `timeout_s`.
+        """
+        how = ort.RunOptions()
+        timer = None
+        if timeout_s is not None:
+            timer = threading.Timer(timeout_s, lambda: setattr(how, "terminate", True))
+            timer.start()
+        try:
+            scores: Column = self._session.run(self._outputs, {self._input: features}, how)[0]
+        except _FAILURES as error:
+            took = f"ended after {timeout_s:g} s: " if how.terminate and timeout_s else ""
+            raise UnusableModelError(f"the model cannot be run: {took}{error}") from error
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return scores
+
+
+def latency_p99_ms(session: Session, width: int) -> float:
+    """The 99th percentile of what a call of `MEASURED_ROWS` rows costs its thread, milliseconds.
+
+    The thread's own time is counted, because what else the machine does at the moment is not the
+    model's doing; on a machine that has time for it this is the latency.
+    """
+    rows = np.zeros((MEASURED_ROWS, width), F32)
+    took_ns: list[int] = []
+    for _ in range(3):
+        session.run(rows)
+    while len(took_ns) < MEASURED_CALLS:
+        began_ns = time.thread_time_ns()
+        session.run(rows)
+        took_ns.append(time.thread_time_ns() - began_ns)
+        if len(took_ns) >= 20 and sum(took_ns) > MEASURING_S * 1e9:
+            break
+    return float(np.percentile(took_ns, 99)) / 1e6
