@@ -512,6 +512,15 @@ def decode_verdicts(data: bytes) -> Verdicts:
     )
 
 
+def verdicts_digest(data: bytes) -> str:
+    """The feature digest of a `VerdictBatch`, without decoding its rows.
+
+    Raises:
+        BatchError: The bytes are no such message.
+    """
+    return _parse(pb.VerdictBatch(), data).feature_digest
+
+
 def encode_samples(batch: Samples) -> bytes:
     """`Samples` as a `SampleBatch` message."""
     message = pb.SampleBatch(

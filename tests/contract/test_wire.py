@@ -45,7 +45,7 @@ def flows(draw: st.DrawFn) -> c.Flow:
             draw(column(c.U8, n)),
             tuple(detail),
         ),
-        draw(st.none() | st.builds(c.Mark, NAMES, st.integers(0, 2**50))),
+        draw(st.none() | st.builds(c.Mark, NAMES, st.integers(0, 2**50), st.booleans())),
         draw(st.integers(0, 2**50)),
         draw(st.dictionaries(NAMES, st.integers(0, 2**63), max_size=3)),
     )
@@ -67,6 +67,20 @@ def rows_of(draw: st.DrawFn, n: int) -> c.Rows:
 
 
 @st.composite
+def arrivals(draw: st.DrawFn) -> c.Arrivals:
+    n = draw(st.integers(0, 4))
+    elements = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True)) if n else []
+    return c.Arrivals(
+        tuple(elements),
+        draw(column(c.U32, n, len(elements) or 1)),
+        draw(column(c.U64, n)),
+        draw(column(c.I64, n)),
+        draw(column(c.F64, n)),
+        draw(column(c.U32, n)),
+    )
+
+
+@st.composite
 def features(draw: st.DrawFn) -> c.Features:
     n, width, targets = draw(st.integers(0, 6)), draw(st.integers(1, 4)), draw(st.integers(0, 2))
     return c.Features(
@@ -78,6 +92,7 @@ def features(draw: st.DrawFn) -> c.Features:
         draw(column(c.U8, n)),
         tuple(f"m{i}" for i in range(targets)),
         draw(arrays.arrays(c.F64, (n, targets))),
+        draw(arrivals()),
     )
 
 
@@ -108,6 +123,43 @@ def judged(draw: st.DrawFn, kind: type[c.Decisions] | type[c.Verdicts]) -> Any:
         draw(column(c.F64, n)),
         reasons,
         draw(column(c.U16, n, len(reasons) + 1)),
+    )
+
+
+COUNTS = st.integers(0, 2**63)
+TALLIES = st.builds(
+    c.Tally,
+    MODELS,
+    COUNTS,
+    COUNTS,
+    st.dictionaries(NAMES, COUNTS, max_size=2),
+    st.dictionaries(st.sampled_from([int(v) for v in c.Verdict]), COUNTS, max_size=2),
+    st.dictionaries(st.sampled_from([int(x) for x in c.Category]), COUNTS, max_size=2),
+)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> c.Samples:
+    n, width = draw(st.integers(0, 6)), draw(st.integers(1, 4))
+    models = tuple(draw(st.lists(MODELS, min_size=1, max_size=3)))
+    return c.Samples(
+        draw(NAMES),
+        draw(NAMES),
+        draw(flows()),
+        draw(rows_of(n)),
+        draw(arrays.arrays(c.F32, (n, width))),
+        draw(column(c.F64, n)),
+        draw(column(c.I64, n)),
+        draw(column(c.F64, n)),
+        draw(column(c.U8, n, 2)),
+        models,
+        draw(column(c.U8, n, len(models))),
+        draw(column(c.F64, n)),
+        draw(column(c.U8, n, len(c.Verdict))),
+        draw(column(c.U8, n)),
+        tuple(draw(st.lists(TALLIES, max_size=2))),
+        draw(COUNTS),
+        draw(st.sampled_from([1.0, 0.5, 2.0**-20])),
     )
 
 
@@ -143,19 +195,32 @@ def test_verdicts_come_back_as_they_went(batch: c.Verdicts) -> None:
     assert_same(c.decode_verdicts(c.encode_verdicts(batch)), batch)
 
 
+@settings(deadline=None)
+@given(judged(c.Verdicts))
+def test_the_digest_of_verdicts_is_read_without_their_rows(batch: c.Verdicts) -> None:
+    assert c.verdicts_digest(c.encode_verdicts(batch)) == batch.feature_digest
+
+
+@settings(deadline=None)
+@given(samples())
+def test_samples_come_back_as_they_went(batch: c.Samples) -> None:
+    assert_same(c.decode_samples(c.encode_samples(batch)), batch)
+
+
 KINDS: list[tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = [
     (c.encode_features, c.decode_features),
     (c.encode_decisions, c.decode_decisions),
     (c.encode_verdicts, c.decode_verdicts),
+    (c.encode_samples, c.decode_samples),
 ]
 
 
 @settings(deadline=None)
-@given(features(), judged(c.Decisions), judged(c.Verdicts), st.data())
+@given(features(), judged(c.Decisions), judged(c.Verdicts), samples(), st.data())
 def test_cut_bytes_are_a_batch_error_or_a_shorter_whole_batch_and_nothing_else(
-    a: c.Features, b: c.Decisions, v: c.Verdicts, data: st.DataObject
+    a: c.Features, b: c.Decisions, v: c.Verdicts, x: c.Samples, data: st.DataObject
 ) -> None:
-    for batch, (encode, decode) in zip((a, b, v), KINDS, strict=True):
+    for batch, (encode, decode) in zip((a, b, v, x), KINDS, strict=True):
         whole = encode(batch)
         cut = whole[: data.draw(st.integers(0, max(0, len(whole) - 1)))]
         try:

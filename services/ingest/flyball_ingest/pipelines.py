@@ -9,6 +9,7 @@ from typing import Final
 from nats.aio.client import Client
 
 from flyball_ingest.contract import Contract, compile_contract
+from flyball_ingest.samples_stage import SampleStages
 from flyball_ingest.settings import Settings
 from flyball_ingest.stages import Folding, Quarantining, Stage, forget_readers
 from flyball_kit.connect import Connect
@@ -40,6 +41,7 @@ class Pipelines:
         self._sources: dict[str, tuple[Source, int]] = {}
         self._pipelines: dict[str, tuple[Pipeline, int]] = {}
         self._stages: dict[str, list[Stage]] = {}
+        self._samples = SampleStages(settings, connect=connect, client=client, tasks=tasks)
         self._unread = {"sources", "pipelines"}
         self._changing = asyncio.Lock()  # stages end while others are about to begin
         health.add("records", self._check_records)
@@ -76,7 +78,10 @@ class Pipelines:
         async with self._changing:
             contract = self._compiled(name)
             if contract is not None:
+                pipeline, revision = self._pipelines[name]
+                source, _ = self._sources[contract.source]
                 await self._run(name, contract)
+                await self._samples.run(pipeline, source, revision)
 
     async def _run(self, name: str, contract: Contract) -> None:
         running = self._stages.get(name, [])
@@ -101,6 +106,7 @@ class Pipelines:
                 self._tasks.add(part.name, part)
 
     async def _end(self, name: str) -> None:
+        await self._samples.end(name)
         for stage in await self._stop(name):
             await forget_readers(self._client(), stage)
 

@@ -6,6 +6,7 @@ truth; what that cannot tell stands in the output's memo.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,8 +19,14 @@ from flyball_ingest.samples_memo import Memo
 from flyball_ingest.sampling import Sampling
 from flyball_ingest.tallies import Tallies
 from flyball_kit.errors import PermanentError
-from flyball_kit.fold import Fold, Input, Output
-from flyball_proto.columns import BatchError, Verdicts, decode_features, decode_verdicts
+from flyball_kit.fold import Fold, Input, Output, Span, covered
+from flyball_proto.columns import (
+    BatchError,
+    Verdicts,
+    decode_features,
+    decode_verdicts,
+    verdicts_digest,
+)
 from flyball_proto.headers import COVERS
 from flyball_proto.streams import BATCH_BYTES
 
@@ -174,6 +181,18 @@ class SamplesFold(Fold):
         self._sampling = self._next
         self._sampler.revise(self._sampling, self._message)
         self._collect(is_new=self._message > self._known)
+
+
+def spans_of(feature_digest: str) -> Callable[[Input], Span | None]:
+    """What a verdicts message needs of features with this digest; None = it is about others."""
+
+    def span(message: Input) -> Span | None:
+        found = covered(message)
+        with suppress(BatchError):  # the fold will say so
+            return found if found and verdicts_digest(message.data) == feature_digest else None
+        return found
+
+    return span
 
 
 def _decoded(decode: Callable[[bytes], T], message: Input) -> T:

@@ -20,6 +20,7 @@ from flyball_kit.fold.errors import (
     InputLost,
     OutputLost,
 )
+from flyball_kit.fold.paired import Companion, Span, covered
 from flyball_kit.fold.reader import Reader
 from flyball_kit.fold.routes import Dispatch
 from flyball_kit.fold.runner import FoldRunner
@@ -27,6 +28,7 @@ from flyball_kit.fold.runner import FoldRunner
 __all__ = [
     "EXIT_FENCED",
     "EXIT_INPUT",
+    "Companion",
     "Dispatch",
     "DispatchOptions",
     "Dispatcher",
@@ -44,5 +46,7 @@ __all__ = [
     "OutputLost",
     "Reader",
     "ReaderOptions",
+    "Span",
     "Unobserved",
+    "covered",
 ]
