@@ -38,5 +38,6 @@ class Settings(KitSettings):
     retain_mib: int = Field(
         default=int(streams.METRICS.max_bytes * streams.RETAIN_RATIO) // streams.MIB,
         ge=1,
-        description="METRICS and FEATURES are purged behind their readers above this size.",
+        description="METRICS, FEATURES and SAMPLES are purged behind their readers above this "
+        "size.",
     )
