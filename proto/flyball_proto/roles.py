@@ -169,6 +169,7 @@ _SERVICES: Final = (
         kv_reads=(streams.PIPELINES, streams.MODELS, streams.DEPLOYMENTS, streams.SCOREBOARD),
         kv_writes=(streams.MODELS, streams.SCOREBOARD),
         publish=("model.*.admitted", "model.*.refused", "evaluation.>", "drift.>"),
+        hears=("runtime.*.settled.trainer",),
     ),
     _service(
         "deployer",

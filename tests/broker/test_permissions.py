@@ -128,6 +128,7 @@ MAY_SUBSCRIBE = {
     **{f"cmd.{name}.>": name for name in SERVICES},
     "runtime.>": "-",
     "runtime.*.settled.deployer": "inference",
+    "runtime.*.settled.trainer": "registry",
     "$KV.>": "-",
     "$JS.API.>": "-",
     "$JS.EVENT.>": "-",
