@@ -15,7 +15,7 @@ from flyball_trainer.forest import Forest
 from flyball_trainer.line import CLIP, Line
 
 MAX_NODES: Final = 500
-"""Bounds the cost: 4 rows a node, 10 microseconds a row for both models; tests/bench/bench_conversion.py."""
+"""Bounds the cost: 4 rows a node, about 12 microseconds a row for both models; tests/bench/bench_conversion.py."""
 MAX_MISSING: Final = 512
 EXTREMES: Final = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e-35, -1e-35, 1e6, -1e6, 3.4e38, -3.4e38)
 _INFINITY: Final = np.float32(np.inf)
@@ -37,17 +37,15 @@ def probes(form: Forest | Line, base: Column) -> tuple[Probes, ...]:
 
 
 def of_trees(forest: Forest, base: Column) -> Probes:
-    """Four rows a node; of more than `MAX_NODES` nodes evenly spread ones."""
+    """Four rows a node, parents first; of more than `MAX_NODES` nodes evenly spread ones.
+
+    A value that the nodes above would send elsewhere makes a row that passes elsewhere.
+    """
     count = len(forest.tree)
     nodes = np.unique(np.linspace(0, count - 1, min(count, MAX_NODES)).astype(np.int64))
     reached = _reaching(forest, nodes, base[np.arange(len(nodes)) % len(base)])
     at = forest.threshold[nodes]
-    values = (
-        at,
-        np.nextafter(at, _INFINITY),
-        np.nextafter(at, -_INFINITY),
-        np.full_like(at, np.nan),
-    )
+    values = (at, _step(at, _INFINITY), _step(at, -_INFINITY), np.full_like(at, np.nan))
     return _varied(reached, forest.feature[nodes], values)
 
 
@@ -57,7 +55,7 @@ def of_line(line: Line, base: Column) -> Probes:
     with np.errstate(over="ignore"):
         edges = [(line.mean + side * line.scale).astype(F32) for side in (CLIP, -CLIP)]
     reached = base[features % len(base)]
-    beyond = [np.nextafter(e, side * _INFINITY) for e, side in zip(edges, (1, -1), strict=True)]
+    beyond = [_step(e, side * _INFINITY) for e, side in zip(edges, (1, -1), strict=True)]
     return _varied(reached, features, (*edges, *beyond))
 
 
@@ -77,7 +75,7 @@ def _reaching(forest: Forest, nodes: Column, base: Column) -> Column:
         where = row[left], feature[left]
         high[where] = np.minimum(high[where], threshold[left])
         where = row[~left], feature[~left]
-        low[where] = np.maximum(low[where], np.nextafter(threshold[~left], _INFINITY))
+        low[where] = np.maximum(low[where], _step(threshold[~left], _INFINITY))
         below, above = above, parent[above]
     bound = np.where(np.isfinite(high), high, low)
     absent = np.isnan(base) & np.isfinite(bound)
@@ -85,13 +83,17 @@ def _reaching(forest: Forest, nodes: Column, base: Column) -> Column:
 
 
 def _varied(rows: Column, feature: Column, values: tuple[Column, ...]) -> Probes:
-    """Each row once for each of `values`, which its `feature` takes."""
-    varied = []
-    for value in values:
-        copy = rows.copy()
-        copy[np.arange(len(rows)), feature] = value
-        varied.append(copy)
-    return Probes("boundary", np.concatenate(varied), np.tile(feature, len(values)))
+    """Each row once for each of `values`, which its `feature` takes, one after another."""
+    varied, about = np.repeat(rows, len(values), axis=0), np.repeat(feature, len(values))
+    varied[np.arange(len(varied)), about] = np.stack(values, axis=1).reshape(-1)
+    return Probes("boundary", varied, about)
+
+
+def _step(value: Column, to: np.float32) -> Column:
+    """The next f32 in a direction; beyond the largest lies infinity."""
+    with np.errstate(over="ignore"):
+        found: Column = np.nextafter(value, to)
+    return found
 
 
 def _missing(base: Column) -> Probes:

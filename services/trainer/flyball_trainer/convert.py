@@ -1,7 +1,7 @@
 """A fitted model as an ONNX file: one input `features` f32 (n, width), one output `score` f32 (n, 1).
 
-Trees become one TreeEnsembleRegressor: onnxmltools takes 90 ms for 100 trees of 31 leaves, this
-about 10 (measured: tests/bench/bench_conversion.py), and it writes no label output. Linear models
+Trees become one TreeEnsembleRegressor: onnxmltools takes 80 ms for 100 trees of 31 leaves, this
+8 (measured: tests/bench/bench_conversion.py), and it writes no label output. Linear models
 are computed in double precision. The same model gives the same bytes.
 """
 

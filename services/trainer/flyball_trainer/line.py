@@ -55,7 +55,7 @@ def standard(feature: Column) -> Standard:
     known = np.isfinite(value)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, value, 0.0).sum(axis=0) / count
-    centred = np.where(known, value - np.where(known, mean, value), 0.0)
+    centred = np.where(known, value, mean) - mean
     deviation = np.sqrt((centred * centred).sum(axis=0) / count)
     missing = np.isnan(value).sum(axis=0)
     sometimes = np.flatnonzero((missing > 0) & (missing < len(value)))

@@ -28,10 +28,11 @@ _FAILURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the two are apart at worst: `difference` is relative to the tolerance's scale.
+    """How far the two are apart at one row: `difference` is relative to the tolerance's scale.
 
-    `row` counts within `group`: holdout, boundary, missing or extreme. `feature` is the one that
-    the row is about, None = no single one.
+    That row is the worst one; but where the tolerance is exceeded, the first such row about a single
+    feature, because rows of a node come before those below it. `row` counts within `group`: holdout,
+    boundary, missing or extreme. `feature` is the one that the row is about, None = no single one.
     """
 
     rows: int
@@ -49,7 +50,7 @@ class Parity:
 
     @property
     def sentence(self) -> str:
-        """The worst row for people."""
+        """The row for people."""
         about = f" about feature {self.feature}" if self.feature else ""
         return (
             f"{self.group} row {self.row}{about}: the fitted model says {self.native:.9g}, its ONNX "
@@ -93,7 +94,8 @@ def _worst(
     with np.errstate(invalid="ignore"):
         apart = np.abs(native - converted) / scale
     apart = np.where(np.isfinite(apart), apart, np.inf)
-    worst = int(np.argmax(apart))
+    telling = (apart > TOLERANCE) & np.concatenate([group.about >= 0 for group in groups])
+    worst = int(np.argmax(telling if telling.any() else apart))
     group, row = _place(groups, worst)
     about = int(group.about[row])
     return Parity(

@@ -1,0 +1,204 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+from tests.unit.training_rows import NAMES, features, training_rows
+
+from flyball_proto.columns import F32
+from flyball_trainer.boundaries import MAX_NODES, of_trees, probes
+from flyball_trainer.convert import onnx_model
+from flyball_trainer.forest import Forest
+from flyball_trainer.kinds import Fitted, fit
+from flyball_trainer.line import Line
+from flyball_trainer.parity import TOLERANCE, Parity, Unrunnable, compare
+
+INFINITY = F32.type(np.inf)
+SMALL = {"n_estimators": 6, "num_leaves": 7, "learning_rate": 0.3}
+KINDS = [
+    ("lightgbm", "binary", {**SMALL}),
+    ("lightgbm", "binary", {**SMALL, "boosting": "dart"}),
+    ("lightgbm", "binary", {"n_estimators": 100, "max_bin": 255, "extra_trees": True}),
+    ("lightgbm", "regression", {**SMALL}),
+    ("lightgbm", "regression", {**SMALL, "boosting": "dart"}),
+    ("logistic", "binary", {}),
+    ("ridge", "regression", {"alpha": 0}),
+]
+
+
+def fitted(kind: str = "lightgbm", task: str = "binary", missing: float = 0.1, **p: Any) -> Fitted:
+    rows = training_rows(task=task, missing=missing)
+    return fit(kind, rows, task, p or (SMALL if kind == "lightgbm" else {}), 1)
+
+
+def forest(model: Fitted) -> Forest:
+    assert isinstance(model.form, Forest)
+    return model.form
+
+
+def judged(model: Fitted, form: Forest | Line, task: str = "binary") -> Parity:
+    onnx = onnx_model(form).SerializeToString()
+    found = compare(model, onnx, features(300, seed=5), task=task, names=NAMES)
+    assert isinstance(found, Parity)
+    return found
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+@pytest.mark.parametrize(("kind", "task", "parameters"), KINDS)
+def test_a_sound_conversion_holds_also_at_its_edges(
+    kind: str, task: str, parameters: dict[str, Any], missing: float
+) -> None:
+    model = fitted(kind, task, missing, **parameters)
+    found = judged(model, model.form, task)
+    assert found.holds, found.sentence
+    assert found.difference < TOLERANCE / 10
+
+
+@pytest.mark.parametrize("to", [INFINITY, -INFINITY])
+def test_any_threshold_moved_by_one_step_is_refused_with_its_feature_named(to: np.float32) -> None:
+    model = fitted()
+    form = forest(model)
+    meant = moved_in_effect(form, up=bool(to > 0))
+    assert len(meant) > 0.8 * len(form.threshold)
+    for node in meant:
+        threshold = form.threshold.copy()
+        threshold[node] = np.nextafter(threshold[node], to)
+        found = judged(model, replace(form, threshold=threshold))
+        assert not found.holds, f"node {node}"
+        assert (found.group, found.feature) == ("boundary", NAMES[form.feature[node]])
+
+
+def moved_in_effect(form: Forest, *, up: bool) -> list[int]:
+    """Nodes to which the value comes that a step moves over: no node above sends it elsewhere.
+
+    Where only missing values go right, the threshold is infinite and cannot be moved up.
+    """
+    rows = of_trees(form, features(40, seed=8)).feature.reshape(len(form.threshold), 4, -1)
+    movable = np.isfinite(form.threshold) | (not up)
+    return [n for n in range(len(rows)) if movable[n] and passes(form, rows[n, int(up)], n)]
+
+
+def test_any_default_direction_flipped_is_refused() -> None:
+    model = fitted()
+    form = forest(model)
+    reached = reached_by_missing(form)
+    assert len(reached) > 10
+    for node in reached:
+        missing_left = form.missing_left.copy()
+        missing_left[node] = not missing_left[node]
+        assert not judged(model, replace(form, missing_left=missing_left)).holds, f"node {node}"
+
+
+def reached_by_missing(form: Forest) -> list[int]:
+    """Nodes below no other node of the same feature: a missing value can reach them."""
+    found = []
+    for node in range(len(form.tree)):
+        above, seen = int(form.parent[node]), set()
+        while above >= 0:
+            seen.add(int(form.feature[above]))
+            above = int(form.parent[above])
+        if int(form.feature[node]) not in seen:
+            found.append(node)
+    return found
+
+
+def test_a_model_without_missing_values_in_training_takes_them_for_zero() -> None:
+    model = fitted(missing=0.0)
+    absent, zero = np.full((1, 5), np.nan, F32), np.zeros((1, 5), F32)
+    assert model.scores(absent) == model.scores(zero)
+    assert judged(model, model.form).holds
+
+
+def test_a_missing_sigmoid_is_refused() -> None:
+    model = fitted()
+    found = judged(model, replace(forest(model), binary=False))
+    assert not found.holds
+    assert "the fitted model says" in found.sentence
+
+
+@pytest.mark.parametrize("part", ["offset", "leaf", "left and right"])
+def test_other_damage_to_trees_is_refused(part: str) -> None:
+    model = fitted()
+    form = forest(model)
+    damaged = {
+        "offset": replace(form, offset=form.offset + 1e-3),
+        "leaf": replace(form, leaf=form.leaf * (1 + (np.arange(len(form.leaf)) == 3) * 0.1)),
+        "left and right": replace(form, left=form.right, right=form.left),
+    }
+    assert not judged(model, damaged[part]).holds
+
+
+def test_damage_to_a_line_is_refused_with_the_feature_named() -> None:
+    model = fitted("logistic")
+    form = model.form
+    assert isinstance(form, Line)
+    found = judged(model, replace(form, absent=np.where(np.arange(5) == 1, 0.0, form.absent)))
+    assert not found.holds
+    slope = form.slope.copy()
+    slope[2] *= 1.01
+    found = judged(model, replace(form, slope=slope))
+    assert not found.holds
+    assert found.sentence.startswith(("boundary row", "extreme row", "holdout row"))
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    model = fitted("ridge", "regression")
+    form = model.form
+    assert isinstance(form, Line)
+    found = judged(model, replace(form, intercept=float("nan")), "regression")
+    assert found.difference == float("inf")
+    assert not found.holds
+
+
+def test_a_file_that_does_not_run_is_refused_in_words() -> None:
+    model = fitted()
+    broken = onnx_model(model.form)
+    broken.graph.node[0].op_type = "TreeOfKnowledge"
+    found = compare(model, broken.SerializeToString(), features(50), task="binary", names=NAMES)
+    assert isinstance(found, Unrunnable)
+    assert "TreeOfKnowledge" in found.sentence
+    unread = compare(model, b"no model", features(50), task="binary", names=NAMES)
+    assert isinstance(unread, Unrunnable)
+
+
+def test_scores_of_another_shape_are_refused() -> None:
+    model = fitted()
+    flat = onnx_model(model.form)
+    flat.graph.node[-1].output[0] = "column"
+    flat.graph.node.append(helper.make_node("Flatten", ["column"], ["score"], axis=0))
+    found = compare(model, flat.SerializeToString(), features(50), task="binary", names=NAMES)
+    assert isinstance(found, Unrunnable)
+    assert "shape" in found.sentence
+
+
+def test_boundary_rows_reach_their_nodes_and_stand_at_their_thresholds() -> None:
+    form = forest(fitted())
+    found = of_trees(form, features(40, seed=8))
+    count = len(form.threshold)
+    at, above, below, missing = np.moveaxis(found.feature.reshape(count, 4, -1), 1, 0)
+    nodes = np.arange(count)
+    assert (at[nodes, form.feature] == form.threshold).all()
+    with np.errstate(over="ignore"):  # beyond the largest lies infinity
+        assert (above[nodes, form.feature] == np.nextafter(form.threshold, INFINITY)).all()
+        assert (below[nodes, form.feature] == np.nextafter(form.threshold, -INFINITY)).all()
+    assert np.isnan(missing[nodes, form.feature]).all()
+    assert np.mean([passes(form, at[node], node) for node in nodes]) > 0.8
+    others = np.delete(at[0], form.feature[0]), np.delete(above[0], form.feature[0])
+    assert np.array_equal(*others, equal_nan=True)
+
+
+def passes(form: Forest, row: np.ndarray, node: int) -> bool:
+    """Whether a row comes by a node, walked by hand."""
+    here = int(np.flatnonzero((form.tree == form.tree[node]) & (form.parent < 0))[0])
+    while 0 <= here < node:
+        value = row[form.feature[here]]
+        left = form.missing_left[here] if np.isnan(value) else value <= form.threshold[here]
+        here = int(form.left[here] if left else form.right[here])
+    return here == node
+
+
+def test_the_edge_rows_of_a_large_model_are_bounded() -> None:
+    form = forest(fitted(n_estimators=300, num_leaves=31, min_data_in_leaf=5))
+    assert len(form.tree) > 4 * MAX_NODES
+    assert sum(len(p.about) for p in probes(form, features(100))) < 4 * MAX_NODES + 100
