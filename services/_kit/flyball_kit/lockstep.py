@@ -65,5 +65,6 @@ class Settlements(Generic[S]):
     def _note(self, data: bytes) -> None:
         with suppress(ValidationError):
             settled = self._kind.model_validate_json(data)
-            self._newest[settled.pipeline] = settled
-            self._moved.set()
+            if self._newest.get(settled.pipeline) != settled:
+                self._newest[settled.pipeline] = settled
+                self._moved.set()
