@@ -7,7 +7,7 @@ whole season, and not against the veto of a slice.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field
@@ -29,7 +29,7 @@ from flyball_registry.findings import (
 from flyball_registry.losses import saturate
 from flyball_registry.scales import Scale
 from flyball_registry.seasons import Usual
-from flyball_registry.slices import Slice
+from flyball_registry.slices import Labelled, Slice
 
 UNDECIDED_BLOCKS: Final = 500
 """First report that a comparison is undecided, in base blocks; then at each doubling."""
@@ -80,7 +80,7 @@ class Comparison(Wire):
         weight: Floats,
         active: Floats,
         challenger: Floats,
-        labels: Mapping[str, Sequence[str]],
+        labels: Sequence[Labelled],
     ) -> Self:
         """Take rows of the open block that both have a score for: errors (n,) each."""
         update: dict[str, object] = {}

@@ -2,7 +2,9 @@
 
 The state is the list of losses since the last drift, and the detector is whatever ADWIN makes of
 that list, so that it can be stored as plain numbers and made anew at any time. At `MAX_LOSSES` the
-older half is forgotten.
+older half is forgotten. ADWIN drops what is old a piece at a time and would report one change again
+and again; so at its signal the list is cut where the losses changed most likely, which is where their
+running sum is farthest from that of their mean (CUSUM), and only what follows is kept.
 
 Bifet & Gavaldà, *Learning from time-changing data with adaptive windowing*, SDM 2007.
 """
@@ -38,11 +40,9 @@ def extend(
         detector.update(value)  # type: ignore[no-untyped-call]
         held.append(value)
         if detector.drift_detected:
-            recent = max(1, int(detector.width))
-            dropped, held = held[:-recent], held[-recent:]
-            before, after = _mean(dropped), _mean(held)
-            if dropped and after > before:
-                changes.append(Change(index, before, after))
+            before, held = _parted(held)
+            if _mean(held) > _mean(before):
+                changes.append(Change(index, _mean(before), _mean(held)))
             detector = _fed(held)
         elif len(held) == MAX_LOSSES:
             held = held[MAX_LOSSES // 2 :]
@@ -57,5 +57,15 @@ def _fed(losses: Sequence[float]) -> ADWIN:
     return detector
 
 
+def _parted(losses: list[float]) -> tuple[list[float], list[float]]:
+    """Before and after the likeliest change; neither is empty, as ADWIN signals no sooner."""
+    mean, run, apart = _mean(losses), 0.0, list[float]()
+    for loss in losses[:-1]:
+        run += loss - mean
+        apart.append(abs(run))
+    at = apart.index(max(apart)) + 1
+    return losses[:at], losses[at:]
+
+
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    return sum(values) / len(values)

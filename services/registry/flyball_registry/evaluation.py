@@ -39,6 +39,7 @@ from flyball_registry.findings import (
     Undecided,
 )
 from flyball_registry.losses import errors, saturate
+from flyball_registry.slices import Labelled
 from flyball_registry.state import State, designed, seated
 from flyball_registry.watch import Watch
 
@@ -91,16 +92,18 @@ def standing(state: State, design: Design) -> tuple[Standing, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Errors and presence of each column of scores, (n,) each."""
+    """Errors and presence of each column of scores, (n,) each, and the declared slices."""
 
     error: Mapping[str, Floats]
     present: Mapping[str, Flags]
+    slices: tuple[Labelled, ...]
 
     @classmethod
     def of(cls, rows: Scored, design: Design) -> "_Columns":
         return cls(
             {name: errors(design.task, rows.label, score) for name, score in rows.score.items()},
             {name: ~np.isnan(score) for name, score in rows.score.items()},
+            tuple(Labelled.of(n, rows.slices[n]) for n in design.slices if n in rows.slices),
         )
 
 
@@ -147,11 +150,7 @@ class _Run:
             comparison = self._comparisons.get(name)
             if comparison is None:
                 comparison = Comparison.begin(name, self.seat.trainer, self.design)
-            labels = {
-                label: np.asarray(rows.slices[label], np.str_)[at].tolist()
-                for label in self.design.slices
-                if label in rows.slices
-            }
+            labels = [labelled.at(at) for labelled in columns.slices]
             self._comparisons[name] = comparison.gather(
                 int(rows.time_ms[at[0]]), rows.weight[at], columns.error[ACTIVE][at],
                 columns.error[name][at], labels,

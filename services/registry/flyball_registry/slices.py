@@ -3,12 +3,13 @@
 A slice is one value of a declared label. It vetoes with at least `MIN_ROWS` labelled rows and a
 confidence sequence that lies wholly on the worse side of the margin, that is: when the bet that the
 challenger is worse by more than the margin has won at level 0.05 / number of slices. Values with
-fewer rows are pooled; so are those beyond a label's part of `MAX_VALUES`. Block numbers as for the whole, but never
-doubled: correlated blocks make a veto likelier, not a succession.
+fewer rows are pooled; so are those beyond a label's part of `MAX_VALUES`. Block numbers as for the
+whole, but never doubled: correlated blocks make a veto likelier, not a succession.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from flyball_proto.events import Wire
 from flyball_registry.betting import LAMBDAS, PILOT_BLOCKS, log_mean_exp, spread_of
 from flyball_registry.blocks import Sums
-from flyball_registry.design import Floats
+from flyball_registry.design import Floats, Integers
 
 MIN_ROWS: Final = 200
 MAX_VALUES: Final = 24
@@ -59,30 +60,49 @@ class Slice(Wire):
         return float(log_mean_exp(np.array(self.wealth)))
 
 
+FRESH: Final = Slice()
 Slices = dict[str, Slice]
 """By `label=value`; at most `MAX_VALUES` and a pool for each declared label."""
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The values of one declared label, and which of them each row has."""
+
+    label: str
+    values: tuple[str, ...]
+    code: Integers  # (n,)
+
+    @classmethod
+    def of(cls, label: str, values: Sequence[str]) -> "Labelled":
+        """From one value a row."""
+        found, code = np.unique(np.asarray(values, dtype=f"<U{MAX_CHARS}"), return_inverse=True)
+        return cls(label, tuple(found.tolist()), code.astype(np.int64))
+
+    def at(self, rows: Integers) -> "Labelled":
+        """Of some of the rows."""
+        return Labelled(self.label, self.values, self.code[rows])
+
+
 def gather(
-    slices: Slices, labels: Mapping[str, Sequence[str]], weight: Floats, difference: Floats
+    slices: Slices, labels: Sequence[Labelled], weight: Floats, difference: Floats
 ) -> Slices:
-    """Take rows: labels by name, each (n,); difference is active less challenger, (n,)."""
+    """Take rows (n,): `difference` is active less challenger."""
     grown, most = dict(slices), MAX_VALUES // max(1, len(labels))
-    for label, values in labels.items():
-        column = np.asarray(values, dtype=f"<U{MAX_CHARS}")
-        found, at = np.unique(column, return_index=True)
-        pooled = np.zeros(len(column), np.bool_)
-        for value in found[np.argsort(at)].tolist():
-            key, chosen = f"{label}={value}", column == value
-            if key not in grown and _known(grown, label) < most:
-                grown[key] = Slice()
-            if key in grown:
-                grown[key] = _add(grown[key], weight[chosen], difference[chosen])
+    for labelled in labels:
+        pooled = np.zeros(len(weight), np.bool_)
+        known = _known(grown, labelled.label)
+        codes, first = np.unique(labelled.code, return_index=True)
+        for code in codes[np.argsort(first)].tolist():
+            key, chosen = f"{labelled.label}={labelled.values[code]}", labelled.code == code
+            if key in grown or known < most:
+                known += key not in grown
+                grown[key] = _add(grown.get(key, FRESH), weight[chosen], difference[chosen])
             if key not in slices or slices[key].rows < MIN_ROWS:
                 pooled |= chosen
         if pooled.any():
-            key = f"{label}={POOL}"
-            grown[key] = _add(grown.get(key, Slice()), weight[pooled], difference[pooled])
+            key = f"{labelled.label}={POOL}"
+            grown[key] = _add(grown.get(key, FRESH), weight[pooled], difference[pooled])
     return grown
 
 
