@@ -32,6 +32,8 @@ from flyball_trainer.settings import Settings
 
 HORIZON_MS = 1_000
 MAX_ROWS = 10_000
+WAIT_S = 90.0
+"""Workers have low priority, so a busy machine is slow over a training."""
 RECENT = {
     "name": "recent",
     "kind": "lightgbm",
@@ -136,7 +138,7 @@ async def first(client: Client, kind: type[E], pipeline: str, count: int, **fact
     sub = await client.jetstream().subscribe(kind.pattern().replace("*", pipeline))
     try:
         while len(found) < count:
-            event = kind.model_validate_json((await sub.next_msg(chain.WAIT_S)).data)
+            event = kind.model_validate_json((await sub.next_msg(WAIT_S)).data)
             if all(getattr(event, name) == value for name, value in facts.items()):
                 found.append(event)
     finally:

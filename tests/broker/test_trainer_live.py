@@ -176,7 +176,7 @@ async def test_while_s3_is_away_a_training_waits_and_reading_goes_on(
             await first(provisioned, ModelTrained, unique, 1, trainer="baseline")
             await asyncio.to_thread(s3.stop)
             await world.rows(150)
-            async with asyncio.timeout(chain.WAIT_S):
+            async with asyncio.timeout(learning.WAIT_S):
                 await waits.heard.wait()
             await world.rows(2_000)
             await reads_on(provisioned, world)
@@ -192,7 +192,7 @@ async def test_while_s3_is_away_a_training_waits_and_reading_goes_on(
 async def reads_on(client: Client, world: World) -> None:
     """Wait until the trainer has read so far that it needs its first message no more."""
     reader = f"trainer.{world.name}.{digest8(world.digest)}.0"
-    async with asyncio.timeout(chain.WAIT_S):
+    async with asyncio.timeout(learning.WAIT_S):
         while True:
             registered = await find(client.jetstream(), streams.SAMPLES.name, reader)
             if registered is not None and registered.sequence >= 1:

@@ -169,7 +169,7 @@ async def test_a_trainer_killed_during_a_training_leaves_no_worker_and_trains_ag
         worker.send_signal(signal.SIGSTOP)  # it cannot be done before the service is killed
         service.kill()
     worker.send_signal(signal.SIGCONT)
-    await asyncio.to_thread(worker.wait, chain.WAIT_S)
+    await asyncio.to_thread(worker.wait, learning.WAIT_S)
     assert await chain.count(provisioned, TrainerSettled, unique) == 2
     async with process(common):
         assert (await world.settled("mark-2")).digests == undisturbed[-1].digests
@@ -177,7 +177,7 @@ async def test_a_trainer_killed_during_a_training_leaves_no_worker_and_trains_ag
 
 async def child_of(service: psutil.Process) -> psutil.Process:
     """Wait until the service has a worker."""
-    async with asyncio.timeout(chain.WAIT_S):
+    async with asyncio.timeout(learning.WAIT_S):
         while not (children := service.children()):
             await asyncio.sleep(0.01)
     return children[0]

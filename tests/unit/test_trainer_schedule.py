@@ -228,6 +228,15 @@ def test_behind_the_last_mark_messages_are_taken_as_they_come_again() -> None:
     assert not lanes.in_lockstep
 
 
+def test_the_last_mark_is_settled_in_lockstep() -> None:
+    lanes = lanes_of(1)
+    modes = []
+    for sent in (message(0, 1, "a"), message(0, 2, "b", last=True)):
+        modes += [lanes.in_lockstep for step in lanes.push(sent) if isinstance(step, Reached)]
+    assert modes == [True, True]
+    assert not lanes.in_lockstep
+
+
 def test_rows_in_lockstep_wait_for_their_mark_and_are_held() -> None:
     lanes = lanes_of(1)
     assert steps(lanes, [message(0, 1, "a"), message(0, 2), message(0, 3)])[-1] == "mark a"

@@ -4,7 +4,8 @@ Importing this is cheap. Heavy libraries are imported by `warm_up`, or else with
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,7 +43,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A model: its ONNX file, its manifest, what is measured about it, and what it learnt from."""
+    """A model: its ONNX file, its manifest, what is measured about it, and what it learnt from.
+
+    `dataset` is empty when it was handed over before.
+    """
 
     onnx: bytes
     manifest: Manifest
@@ -51,7 +55,7 @@ class Trained:
     dataset_digest: str
     fit_s: float
     convert_s: float
-    """Everything beyond the fit: data set, conversion, parity and report."""
+    """Everything beyond the fit: what the data set took longer, conversion, parity and report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,14 @@ def warm_up() -> None:
     from flyball_trainer import boosting, dataset, linear, parity, report  # noqa: F401, PLC0415
 
 
-def train(order: Order) -> Trained | NotTrained:
-    """Split, fit, convert, prove, write down."""
+def train(
+    order: Order, hand_over: Callable[[bytes, str], None] | None = None
+) -> Trained | NotTrained:
+    """Split, fit, convert, prove, write down.
+
+    The data set is written beside the fit, in a thread of its own; there `hand_over` gets it and
+    its digest at once, so that it can be stored meanwhile.
+    """
     if (refused := refused_parameters(order.kind, order.parameters, order.task)) is not None:
         return NotTrained("parameters", refused, "parameters that the specification allows", False)
     parts = split(
@@ -82,24 +92,39 @@ def train(order: Order) -> Trained | NotTrained:
     if isinstance(parts, TooLittle):
         return NotTrained(parts.cause, parts.found, parts.needed, parts.cause in RETRIED)
     warm_up()
-    began = time.perf_counter()
-    try:
-        fitted = fit(order.kind, parts.training, order.task, order.parameters, order.seed)
-    except (FitError, UnconvertibleError) as error:
-        return NotTrained(error.kind, str(error), "rows and parameters that can be fitted", False)
-    fit_s = time.perf_counter() - began
-    return _made(order, parts, fitted, fit_s)
+    with ThreadPoolExecutor(1) as beside:
+        dataset = beside.submit(_written, order, hand_over)
+        began = time.perf_counter()
+        try:
+            fitted = fit(order.kind, parts.training, order.task, order.parameters, order.seed)
+        except (FitError, UnconvertibleError) as error:
+            return NotTrained(
+                error.kind, str(error), "rows and parameters that can be fitted", False
+            )
+        fit_s = time.perf_counter() - began
+        return _made(order, parts, fitted, fit_s, dataset)
 
 
-def _made(order: Order, parts: Split, fitted: Fitted, fit_s: float) -> Trained | NotTrained:
-    """The bundle of a fitted model, if its ONNX form answers as the model does."""
+def _written(order: Order, hand_over: Callable[[bytes, str], None] | None) -> tuple[bytes, str]:
     from flyball_trainer.dataset import write  # noqa: PLC0415 - heavy
+
+    parquet, digest = write(order.rows, order.features)
+    if hand_over is None:
+        return parquet, digest
+    hand_over(parquet, digest)
+    return b"", digest
+
+
+def _made(
+    order: Order, parts: Split, fitted: Fitted, fit_s: float, dataset: Future[tuple[bytes, str]]
+) -> Trained | NotTrained:
+    """The bundle of a fitted model, if its ONNX form answers as the model does."""
     from flyball_trainer.parity import Parity, compare  # noqa: PLC0415 - heavy
     from flyball_trainer.report import holdout_report  # noqa: PLC0415
 
     began = time.perf_counter()
-    dataset = write(order.rows, order.features)
-    onnx, manifest = bundle(fitted.form, _draft(order, parts, dataset.digest))
+    parquet, dataset_digest = dataset.result()
+    onnx, manifest = bundle(fitted.form, _draft(order, parts, dataset_digest))
     held = parts.holdout.feature
     parity = compare(fitted, onnx, held, task=order.task, names=order.features)
     if not isinstance(parity, Parity) or not parity.holds:
@@ -112,7 +137,7 @@ def _made(order: Order, parts: Split, fitted: Fitted, fit_s: float) -> Trained |
         "worst": parity.sentence,
     }
     convert_s = time.perf_counter() - began
-    return Trained(onnx, manifest, report, *dataset, fit_s, convert_s)
+    return Trained(onnx, manifest, report, parquet, dataset_digest, fit_s, convert_s)
 
 
 def _draft(order: Order, parts: Split, dataset_digest: str) -> Manifest:

@@ -75,9 +75,11 @@ class Lanes:
             if not self.caught_up:
                 if len(common) > 1:
                     yield from self._up_to(common[-2])
+                    self.in_lockstep = not common[-2].last
                 break
             yield from self._up_to(common[-1])
             yield Reached(common[-1])
+            self.in_lockstep = not common[-1].last  # the last one is settled in lockstep, too
         if not self.in_lockstep:
             for queue in self._queues:
                 while queue and _mark(queue[0]) is None:
@@ -95,8 +97,8 @@ class Lanes:
         return [mark for mark in marks[0] if all(mark.id in found for found in ids)]
 
     def _up_to(self, mark: Mark) -> Iterator[Message]:
-        """Everything up to a mark, partition by partition; what follows is in lockstep, or is not."""
-        self.in_lockstep = not mark.last
+        """Everything up to a mark, partition by partition."""
+        self.in_lockstep = True
         for queue in self._queues:
             message = queue.popleft()
             while (found := _mark(message)) is None or found.id != mark.id:

@@ -104,7 +104,10 @@ class Learner:
 
     async def train_for_ever(self) -> None:
         """Live: whenever something moved, begin what is due."""
+        await self._moved.wait()
         async with asyncio.TaskGroup() as group:
+            if self.contract.trainers:
+                group.create_task(self._rounds.warm_up())
             while True:
                 await self._moved.wait()
                 self._moved.clear()

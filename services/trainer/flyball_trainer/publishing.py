@@ -9,6 +9,7 @@ from flyball_kit.announce import Announcer
 from flyball_kit.errors import TransientError
 from flyball_kit.settle import Retry
 from flyball_proto.events import ModelTrained, TrainerSettled, TrainingFailed
+from flyball_trainer.frames import Dataset
 from flyball_trainer.store import Bundles
 
 if TYPE_CHECKING:
@@ -36,19 +37,24 @@ class Publishing:
         """What cannot be published now, and why."""
         return "; ".join(self._waiting.values()) or None
 
-    async def store(self, trained: "Trained") -> str:
-        """Store a bundle and its data set; returns the manifest's digest.
+    async def store_dataset(self, dataset: Dataset) -> None:
+        """Store what a model is being fitted to.
 
         Raises:
             TransientError: S3 was away for a day.
             PermanentError: S3 refuses.
         """
-        manifest = trained.manifest
+        await self.patiently(
+            f"data set {dataset.digest[:12]}",
+            lambda: self._bundles.put_dataset(dataset.digest, dataset.parquet),
+        )
+
+    async def store(self, trained: "Trained") -> str:
+        """Store a bundle; returns the manifest's digest. Raises like `store_dataset`."""
+        onnx, manifest, report = trained.onnx, trained.manifest, trained.report
         return await self.patiently(
             f"model {manifest.digest[:12]} of {manifest.pipeline}",
-            lambda: self._bundles.put(
-                trained.onnx, manifest, report=trained.report, dataset=trained.dataset
-            ),
+            lambda: self._bundles.put(onnx, manifest, report),
         )
 
     async def announce(

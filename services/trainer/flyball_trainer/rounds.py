@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.events import ModelTrained
 from flyball_trainer.fitting import NotTrained, Order, Trained
+from flyball_trainer.frames import Dataset
 from flyball_trainer.pace import Outcome
 from flyball_trainer.publishing import Publishing
 from flyball_trainer.schedule import Because
@@ -47,6 +48,10 @@ class Rounds:
         self._pipeline, self._workers, self._publishing = pipeline, workers, publishing
         self._told: dict[str, str] = {}
 
+    async def warm_up(self) -> None:
+        """Trainings will come: have a worker at hand."""
+        await self._workers.warm_up()
+
     async def run(self, jobs: Iterable[Job], mark: str | None) -> list[Ended]:
         """Train side by side, as far as there are workers; announced in the order of `jobs`."""
         jobs = list(jobs)
@@ -54,15 +59,25 @@ class Rounds:
         return [await self._ended(j, s, mark) for j, s in zip(jobs, stored, strict=True)]
 
     async def _stored(self, job: Job) -> Stored | Outcome:
+        storing: list[asyncio.Future[None]] = []
+
+        def store(dataset: Dataset) -> None:
+            storing.append(asyncio.ensure_future(self._publishing.store_dataset(dataset)))
+
         try:
-            found = await self._workers.train(job.order)
+            found = await self._workers.train(job.order, store)
             if isinstance(found, NotTrained):
                 await self._fail(job, found.cause, found.found, found.needed)
                 return "refused" if found.retry else "failed"
-            return Stored(found, await self._publishing.store(found))
+            bundle = asyncio.ensure_future(self._publishing.store(found))
+            await asyncio.gather(bundle, *storing)
+            return Stored(found, bundle.result())
         except (PermanentError, TransientError) as error:
             await self._fail(job, error.kind, str(error), "a training that comes to its end")
             return "failed"
+        finally:
+            for task in storing:
+                task.cancel()
 
     async def _ended(self, job: Job, stored: Stored | Outcome, mark: str | None) -> Ended:
         trainer = job.order.trainer

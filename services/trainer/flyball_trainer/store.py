@@ -78,13 +78,13 @@ class Bundles:
         self._objects, self._seed_file = objects, seed_file
         self._turn = asyncio.Lock()
 
+    async def put_dataset(self, digest: str, parquet: bytes) -> None:
+        """Store a data set."""
+        async with self._turn:
+            await self._objects.put(dataset_key(digest), parquet)
+
     async def put(
-        self,
-        onnx: bytes,
-        manifest: Manifest,
-        *,
-        report: Mapping[str, object] | None = None,
-        dataset: bytes | None = None,
+        self, onnx: bytes, manifest: Manifest, report: Mapping[str, object] | None = None
     ) -> str:
         """Store a bundle and return the manifest's digest.
 
@@ -92,8 +92,6 @@ class Bundles:
         """
         written, digest = encode_manifest(manifest), manifest.digest
         async with self._turn:
-            if dataset is not None:
-                await self._objects.put(dataset_key(manifest.dataset_digest), dataset)
             await self._objects.put(onnx_key(digest), onnx)
             if report is not None:
                 await self._put_once(report_key(digest), _json(report))

@@ -1,4 +1,4 @@
-"""Worker processes: started when first needed, kept warm, replaced when they die or take too long."""
+"""Worker processes: started when they may be needed, kept warm, replaced when they die or dawdle."""
 
 import asyncio
 import logging
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from flyball_kit import clock
 from flyball_kit.errors import PermanentError
-from flyball_trainer.worker import HEADER
+from flyball_trainer.frames import HEADER, Dataset
 
 if TYPE_CHECKING:
     from flyball_trainer.fitting import NotTrained, Order, Trained
 
 log = logging.getLogger("flyball.trainer.workers")
+
+PIPE_BYTES: Final = 4 << 20
+"""So much of an answer is read at a time."""
 
 START_TIMEOUT_S: Final = 120.0
 """Importing the libraries may take that long on a busy machine."""
@@ -50,7 +53,7 @@ class Workers:
         return frozenset(process.pid for process in self._all)
 
     async def run(self) -> None:
-        """Do nothing until stopped: processes start with the first order."""
+        """Do nothing until stopped: processes start when they are needed."""
         await self._ended.wait()
 
     async def stop(self) -> None:
@@ -58,8 +61,17 @@ class Workers:
         self._ended.set()
         await asyncio.gather(*map(self._end, self._all))
 
-    async def train(self, order: "Order") -> "Trained | NotTrained":
-        """Have a worker train.
+    async def warm_up(self) -> None:
+        """Have a process at hand; if none starts, the first training tells."""
+        async with self._free:
+            if not self._all:
+                with suppress(WorkerLostError):
+                    self._idle.append(await self._started())
+
+    async def train(
+        self, order: "Order", hand_over: Callable[[Dataset], object] = lambda _: None
+    ) -> "Trained | NotTrained":
+        """Have a worker train; `hand_over` gets the data set while the fit goes on.
 
         Raises:
             WorkerLostError: the worker died, or took longer than `timeout_s`; another one takes its
@@ -70,20 +82,22 @@ class Workers:
             if delay_s := self._delay_s():
                 await clock.sleep(delay_s)
             try:
-                answer = await self._answered(frame)
+                return await self._answered(frame, hand_over)
             except WorkerLostError:
                 if self._ended.is_set():  # we ended it; whoever waits is being stopped, too
                     await asyncio.Future()
                 raise
-        return cast("Trained | NotTrained", pickle.loads(answer))  # noqa: S301 - of our own child
 
-    async def _answered(self, frame: bytes) -> bytes:
+    async def _answered(
+        self, frame: bytes, hand_over: Callable[[Dataset], object]
+    ) -> "Trained | NotTrained":
         process = self._idle.pop() if self._idle else await self._started()
         sound = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 await _send(process, frame)
-                answer = await _received(process)
+                while isinstance(answer := pickle.loads(await _received(process)), Dataset):  # noqa: S301 - of our own child
+                    hand_over(answer)
             sound = True
         except TimeoutError as error:
             raise WorkerLostError(f"no model within {self._timeout_s:g} s") from error
@@ -96,11 +110,16 @@ class Workers:
                 self._idle.append(process)
             else:
                 await self._end(process)
-        return answer
+        return cast("Trained | NotTrained", answer)
 
     async def _started(self) -> Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "flyball_trainer.worker", stdin=PIPE, stdout=PIPE
+            sys.executable,
+            "-m",
+            "flyball_trainer.worker",
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=PIPE_BYTES,
         )
         self._all.add(process)
         sound = False
