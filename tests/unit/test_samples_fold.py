@@ -236,14 +236,17 @@ def test_a_row_without_truth_in_time_is_unlabelled() -> None:
 
 
 def test_labels_of_one_report_are_refused_together() -> None:
-    report = Message(5, [Truth("a", 0, 1), Truth("a", 1, 1)])
-    message = paired([report], 10)
-    fold = SamplesFold(sampling(None, "10s"))
-    together = message.beside[0]
-    fold.step(message._replace(beside=(together,)))
-    (output,) = taken(fold)
-    batch = decode_samples(output.data)
-    assert batch.flow.skipped.detail == ("label-unknown-row", "label-unknown-row")
+    gathered = sampled.Gathered()
+    for sequence, code in (
+        (5, "label-late"),
+        (5, "label-unknown-row"),
+        (5, "label-late"),
+        (7, "x"),
+    ):
+        gathered.refuse(sequence, code)
+    skipped = gathered.flow({}).skipped
+    assert skipped.sequence.tolist() == [5, 7]
+    assert skipped.detail == ("label-late,label-unknown-row", "x")
 
 
 @pytest.mark.parametrize(
