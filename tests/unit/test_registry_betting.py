@@ -52,6 +52,13 @@ def test_the_word_for_the_evidence(
     assert verdict(after(around(mean, spread, blocks + 3)[:blocks], margin), 0.05) == word
 
 
+def test_no_verdict_before_forty_blocks_however_strong_the_evidence() -> None:
+    early = after(around(0.0, 0.01, 20) + [0.1] * 19)
+    assert evidence(early)[0] > math.log(1 / 0.05)
+    assert verdict(early, 0.05) == "continue"
+    assert verdict(Bets(**{**early.model_dump(), "blocks": 40}), 0.05) == "superior"
+
+
 def test_the_evidence_by_hand() -> None:
     pilot, bet = [0.3, 0.1] * 10, [0.2, -0.1, 0.4]
     s = math.sqrt((0.3**2 + 0.1**2) / 2)

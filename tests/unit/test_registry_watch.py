@@ -191,6 +191,17 @@ def test_a_slice_that_is_worse_vetoes_once_it_has_rows_and_blocks() -> None:
     assert slices.veto(sliced(0.0, 30, 100)) is None
 
 
+def test_a_slice_of_few_rows_vetoes_nothing_however_bad() -> None:
+    found = dict[str, slices.Slice]()
+    for block in range(66):
+        labelled = [Labelled.of("site", ["b"] * 3)]
+        found = slices.gather(found, labelled, np.ones(3), np.full(3, -0.2 - 0.01 * (block % 2)))
+        found = slices.close(found, 0.0, 1)
+    assert found["site=b"].rows == 198
+    assert found["site=b"].log_e > math.log(2 / slices.LEVEL)
+    assert slices.veto(found) is None
+
+
 def test_slices_too_small_to_speak_for_themselves_are_pooled() -> None:
     rng, found = np.random.default_rng(1), dict[str, slices.Slice]()
     for block in range(150):
