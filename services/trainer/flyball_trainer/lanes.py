@@ -47,6 +47,7 @@ class Lanes:
 
     def __init__(self, partitions: int) -> None:
         self._queues: list[deque[Message]] = [deque() for _ in range(partitions)]
+        self._marks: list[deque[Mark]] = [deque() for _ in range(partitions)]
         self._ends: dict[int, int] = {}
         self._behind = set(range(partitions))
         self.in_lockstep = False
@@ -65,6 +66,8 @@ class Lanes:
     def push(self, message: Message) -> Iterator[Message | Reached]:
         """Take a message in; gives what is to be done now, in order. Exhaust it."""
         self._queues[message.partition].append(message)
+        if (mark := _mark(message)) is not None:
+            self._marks[message.partition].append(mark)
         if message.sequence >= self._ends.get(message.partition, 0):
             self._behind.discard(message.partition)
         yield from self.ready()
@@ -92,14 +95,17 @@ class Lanes:
 
     def _common(self) -> list[Mark]:
         """Marks that every partition has delivered and that were not reached yet, oldest first."""
-        marks = [[m for message in queue if (m := _mark(message))] for queue in self._queues]
-        ids = [{mark.id for mark in found} for found in marks]
-        return [mark for mark in marks[0] if all(mark.id in found for found in ids)]
+        if not all(self._marks):
+            return []
+        ids = [{mark.id for mark in found} for found in self._marks]
+        return [mark for mark in self._marks[0] if all(mark.id in found for found in ids)]
 
     def _up_to(self, mark: Mark) -> Iterator[Message]:
         """Everything up to a mark, partition by partition."""
         self.in_lockstep = True
-        for queue in self._queues:
+        for queue, marks in zip(self._queues, self._marks, strict=True):
+            while marks.popleft().id != mark.id:
+                pass  # older ones, which other partitions do not have any more
             message = queue.popleft()
             while (found := _mark(message)) is None or found.id != mark.id:
                 yield message
