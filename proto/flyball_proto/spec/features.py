@@ -14,6 +14,7 @@ TRUTH: Final = "@truth"
 
 
 DEFAULT_WINDOW_MS: Final = 6 * 3_600_000
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,12 @@ def block_ms(pipeline: Pipeline, source: Source) -> int:
     return pipeline.spec.promotion.block_ms or least
 
 
+def false_alarm_every_ms(pipeline: Pipeline, source: Source) -> int:
+    """Event time between two false alarms of the watch over the seat, on average."""
+    asked = pipeline.spec.promotion.watch.false_alarm_every_ms
+    return asked or max(30 * DAY_MS, 1_000 * block_ms(pipeline, source))
+
+
 def window_ms(trainer: Trainer, pipeline: Pipeline) -> int:
     """How far back a trainer's data reach, in event time."""
     return trainer.window_ms or max(DEFAULT_WINDOW_MS, 100 * pipeline.spec.target.horizon_ms)
@@ -121,7 +128,11 @@ def complete(pipeline: Pipeline, source: Source) -> Pipeline:
     if promotion.metric is None:
         metric = "absolute_error" if spec.target.task == "regression" else "brier"
         promotion = promotion.model_copy(update={"metric": metric})
-    promotion = promotion.model_copy(update={"block_ms": block_ms(pipeline, source)})
+    watch = promotion.watch.model_copy(
+        update={"false_alarm_every_ms": false_alarm_every_ms(pipeline, source)}
+    )
+    block = block_ms(pipeline, source)
+    promotion = promotion.model_copy(update={"block_ms": block, "watch": watch})
     filled = {
         "look_back_ms": look_back_ms(pipeline, source),
         "warm_up_rows": warm_up_rows(pipeline),

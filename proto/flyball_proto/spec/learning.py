@@ -21,6 +21,9 @@ from flyball_proto.spec.parameters import Refused, refused_parameter
 BASELINE = "baseline"
 """The built-in trainer that every pipeline has; no other may take its name."""
 
+RESERVED = ("active", "anchor")
+"""Names of places in a deployment; a trainer of that name could not be told from them."""
+
 
 Parameter = Annotated[bool, Field(strict=True)] | int | Number | str
 
@@ -71,10 +74,11 @@ class Watch(SpecModel):
     tolerance: Share = Field(
         default=0.02, description="Mean loss above the usual one that is no harm yet."
     )
-    false_alarm_every_ms: PositiveMs = Field(
-        default=30 * 86_400_000,
+    false_alarm_every_ms: PositiveMs | None = Field(
+        default=None,
         alias="false_alarm_every",
-        description="Event time between two false alarms, at least, on average.",
+        description="Event time between two false alarms, at least, on average; default 30 days, "
+        "or a thousand blocks if that is more.",
     )
 
 
@@ -143,8 +147,9 @@ class Promotion(SpecModel):
 def unusable_trainers(trainers: tuple[Trainer, ...], task: str) -> str | None:
     """What is wrong with a set of trainers for a task, or None."""
     names = [t.name for t in trainers]
-    if twice := repeated([BASELINE, *names]):
-        return f"trainer name {twice!r} twice" + (" (built in)" if twice == BASELINE else "")
+    if twice := repeated([BASELINE, *RESERVED, *names]):
+        taken = " (built in)" if twice in (BASELINE, *RESERVED) else ""
+        return f"trainer name {twice!r} twice{taken}"
     for trainer in trainers:
         if (trainer.kind == "logistic") is (task == "regression") and trainer.kind != "lightgbm":
             return f"trainer {trainer.name!r} of kind {trainer.kind} for task {task}"

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from flyball_proto.spec import BASELINE, Pipeline, Source, block_ms, feature_digest
+from flyball_proto.spec import (
+    BASELINE,
+    Pipeline,
+    Source,
+    block_ms,
+    false_alarm_every_ms,
+    feature_digest,
+)
 from flyball_registry.design import Design, DesignError
 
 MB = 1_000_000
@@ -62,6 +69,6 @@ def _design(pipeline: Pipeline, source: Source) -> Design:
         not_worse_by=promotion.refresh.not_worse_by,
         gate_rows=promotion.refresh.gate_rows,
         tolerance=promotion.watch.tolerance,
-        false_alarm_every_days=promotion.watch.false_alarm_every_ms / DAY_MS,
+        false_alarm_every_days=false_alarm_every_ms(pipeline, source) / DAY_MS,
         slices=promotion.slices,
     )

@@ -24,6 +24,8 @@ class Contract:
     horizon_ms: int
     label_ahead_ms: int
     """How far a label looks ahead of its row; 0 where truth is about the row itself."""
+    gate_rows: int
+    """Newest rows that the refresh gate looks at; no more are held out."""
     trainers: tuple[Trainer, ...]
 
     @property
@@ -32,18 +34,9 @@ class Contract:
         return max((t.window_ms or 0 for t in self.trainers), default=0)
 
     @property
-    def max_rows(self) -> int:
-        """How many rows any trainer uses at most."""
-        return max((t.max_rows for t in self.trainers), default=1)
-
-    @property
     def cadences(self) -> tuple[Cadence, ...]:
         """When each trainer is due, in the order of the specification."""
         return tuple(Cadence(t.name, t.retrain_every_ms, t.retrain_on_drift) for t in self.trainers)
-
-    def trainer(self, name: str) -> Trainer | None:
-        """A trainer by name; None when it is not in the specification any more."""
-        return next((t for t in self.trainers if t.name == name), None)
 
 
 def contract(pipeline: Pipeline, source: Source) -> Contract:
@@ -56,5 +49,6 @@ def contract(pipeline: Pipeline, source: Source) -> Contract:
         spec.target.task,
         spec.target.horizon_ms,
         spec.target.horizon_ms if spec.target.kind == "future" else 0,
+        spec.promotion.refresh.gate_rows,
         spec.trainers,
     )

@@ -36,6 +36,7 @@ class Order:
     horizon_ms: int
     label_ahead_ms: int
     """How far a label looks ahead: the horizon of a `future` target, 0 for `feedback`."""
+    max_holdout_rows: int = 2_000
     seed: int = 0
     trained_through: Mapping[str, int] = field(default_factory=dict)
     trained_through_ms: int = 0
@@ -88,6 +89,7 @@ def train(
         task=order.task,
         horizon_ms=order.horizon_ms,
         label_ahead_ms=order.label_ahead_ms,
+        max_holdout_rows=order.max_holdout_rows,
     )
     if isinstance(parts, TooLittle):
         return NotTrained(parts.cause, parts.found, parts.needed, parts.cause in RETRIED)

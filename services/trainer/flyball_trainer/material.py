@@ -40,6 +40,7 @@ class Material:
             rows=self._window.select(window_ms=window_ms, max_rows=trainer.max_rows, now_ms=now_ms),
             horizon_ms=contract.horizon_ms,
             label_ahead_ms=contract.label_ahead_ms,
+            max_holdout_rows=contract.gate_rows,
             trained_through=dict(sorted(self._through.items())),
             trained_through_ms=now_ms,
         )

@@ -32,9 +32,16 @@ class Split:
 
 
 def split(
-    rows: TrainingRows, *, task: str, horizon_ms: int, label_ahead_ms: int
+    rows: TrainingRows,
+    *,
+    task: str,
+    horizon_ms: int,
+    label_ahead_ms: int,
+    max_holdout_rows: int = 2_000,
 ) -> Split | TooLittle:
     """The newest tenth by event time is held out; the next training folds it in.
+
+    It is no more than the gate will look at: what nobody looks at is better learnt from.
 
     Rows of one instant stay together, so the holdout may be larger. `label_ahead_ms` says how far a
     label looks ahead, 0 for truth about the row itself: a row whose label would reach into the
@@ -42,7 +49,7 @@ def split(
     """
     if (refused := _too_little(rows, horizon_ms)) is not None:
         return refused
-    cut = len(rows) - max(1, len(rows) // HOLDOUT_RATIO)
+    cut = len(rows) - max(1, min(len(rows) // HOLDOUT_RATIO, max_holdout_rows))
     holdout_from_ms = int(rows.time_ms[cut])
     training = rows.part(slice(0, _before(rows, holdout_from_ms, label_ahead_ms)))
     if (refused := _unfit(training, task)) is not None:
