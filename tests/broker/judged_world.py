@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.errors import NotFoundError
 from onnx import TensorProto, helper, numpy_helper
 from tests.broker import chain
 
@@ -49,7 +49,7 @@ from flyball_proto.events import (
     ModelTrained,
     TrainerSettled,
 )
-from flyball_proto.judgements import Judgement, RegistrySettled
+from flyball_proto.judgements import RegistrySettled
 from flyball_proto.spec import Pipeline, Source, digest8, feature_digest, feature_names
 from flyball_registry.scoreboard import Scoreboard
 
@@ -206,7 +206,7 @@ class World:
         """Make a model active, as the deployer would."""
         record, _ = await self.records.load(f"{self.name}.{digest}")
         assert record is not None
-        before, revision = await self.deployments.load(self.name)
+        _, revision = await self.deployments.load(self.name)
         pointer = ActiveModel(
             digest=digest,
             trainer=record.trainer,
@@ -249,11 +249,12 @@ class World:
         self.sequence += n
         seconds_ms = BEGIN_MS + np.arange(first, first + seconds, dtype=I64) * 1000
         time_ms = np.repeat(seconds_ms, cells)
-        load = self._rng.uniform(0, 1, n).astype(F32)
-        label = (self._rng.uniform(0, 1, n) < truth(load)).astype(F64)
+        drawn = self._rng.uniform(0, 1, (n, 2))  # the same rows, however they are cut
+        load = drawn[:, 0].astype(F32)
+        label = (drawn[:, 1] < truth(load)).astype(F64)
         feature = np.repeat(load[:, None], len(self.features), axis=1)
         score = np.zeros(n, F64)
-        if model is not None:
+        if model is not None and model.digest in self._models:
             slope, offset = self._models[model.digest]
             raw = np.clip(np.float32(slope) * load + np.float32(offset), 0, 1)
             score = raw.astype(F64).round(6)
@@ -317,17 +318,26 @@ class World:
 
     async def judgements(self, kind: type[E]) -> list[E]:
         """All stored judgements of a kind, in order."""
-        js, subject = self.client.jetstream(), kind.pattern().replace("*", self.name)
-        sub = await js.subscribe(subject, ordered_consumer=True)
-        found: list[E] = []
-        try:
-            for _ in range(await chain.count(self.client, kind, self.name)):
-                found.append(kind.model_validate_json((await sub.next_msg(5)).data))
-        except NatsTimeoutError:
-            pass
-        finally:
-            await sub.unsubscribe()
-        return found
+        js, found, after = self.client.jetstream(), [], 1
+        subject = kind.pattern().replace("*", self.name)
+        while True:
+            try:
+                stored = await js.get_msg(
+                    streams.EVENTS.name, seq=after, subject=subject, next=True
+                )
+            except NotFoundError:
+                return found
+            found.append(kind.model_validate_json(stored.data or b""))
+            after = (stored.seq or 0) + 1
+
+    async def staged(self, digest: str, stage: str) -> None:
+        """Wait until a model's record says so."""
+        async with asyncio.timeout(chain.WAIT_S):
+            changes = self.records.watch(f"{self.name}.{digest}")
+            async for change in changes:
+                if change.value and change.value.stage == stage:
+                    break
+            await changes.aclose()
 
     async def read(self) -> None:
         """Wait until the registry has saved that it read every sample."""
@@ -340,10 +350,6 @@ class World:
                 if "0" in places and places["0"].samples >= (last.seq or 0):
                     break
             await changes.aclose()
-
-
-def numbers(found: Sequence[Judgement]) -> list[int]:
-    return [judgement.number for judgement in found]
 
 
 def model(digest: str, trainer: str, epoch: int, stage: str = "active") -> Model:

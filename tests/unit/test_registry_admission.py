@@ -1,17 +1,22 @@
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import nkeys
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tests.broker.chain import catalogue
 
+from flyball_kit import signing
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.events import Manifest, ModelTrained
-from flyball_registry.admission import Expected, Found, Refusal, examine
+from flyball_registry.admission import Expected, Found, Refusal, examine, too_slow
+from flyball_registry.sessions import Session, UnusableModelError
 from flyball_trainer.baseline import baseline
 from flyball_trainer.onnxfile import write
 
@@ -56,6 +61,7 @@ def test_the_baseline_is_admitted() -> None:
 
 
 WRITTEN = encode_manifest(MANIFEST)
+SMALL = replace(EXPECTED, memory_bytes=len(ONNX))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +70,7 @@ WRITTEN = encode_manifest(MANIFEST)
         (claim(ONNX, WRITTEN), Found(None), EXPECTED, "presence"),
         (claim(ONNX, WRITTEN), Found(len(ONNX), ONNX), EXPECTED, "presence"),
         (claim(ONNX, WRITTEN), Found(2_000_000), EXPECTED, "size"),
+        (claim(ONNX, WRITTEN), Found(len(ONNX), ONNX, WRITTEN), SMALL, "memory"),
         (claim(ONNX, WRITTEN), Found(len(ONNX), ONNX[:-1], WRITTEN), EXPECTED, "digest"),
         (claim(ONNX, WRITTEN), Found(len(ONNX), ONNX, WRITTEN + b" "), EXPECTED, "manifest-digest"),
         (claim(ONNX, b"{}"), Found(len(ONNX), ONNX, b"{}"), EXPECTED, "manifest"),
@@ -75,6 +82,7 @@ WRITTEN = encode_manifest(MANIFEST)
         "absent",
         "without manifest",
         "too large",
+        "too large when loaded",
         "truncated",
         "another manifest",
         "no manifest",
@@ -156,6 +164,8 @@ def fix_rows(model: ModelProto) -> None:
         (lambda m: setattr(m.graph.node[0], "domain", "com.evil"), "domain"),
         (lambda m: setattr(m.opset_import[0], "version", 99), "opset"),
         (lambda m: m.functions.add(name="f"), "operators"),
+        (lambda m: m.graph.node.add(op_type="Expand"), "operators"),
+        (lambda m: m.graph.node.extend(1001 * [m.graph.node[0]]), "operators"),
         (lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator"), "onnx"),
         (set_width, "input"),
         (fix_rows, "input"),
@@ -171,6 +181,8 @@ def fix_rows(model: ModelProto) -> None:
         "foreign operator",
         "newer operators",
         "function",
+        "growing operator",
+        "too many operators",
         "unknown operator",
         "another width",
         "fixed rows",
@@ -187,6 +199,114 @@ def test_what_is_wrong_with_a_model_is_named(
     assert refusal.check == check
     assert refusal.found
     assert refusal.limit
+
+
+LEARNT: dict[str, Any] = {
+    "trainer": "recent",
+    "kind": "lightgbm",
+    "trained_through": {"0": 9},
+    "trained_through_ms": 900,
+    "holdout_from_ms": 800,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [
+        ({}, None),
+        ({"holdout_from_ms": 0}, "holdout"),
+        ({"holdout_from_ms": 901}, "holdout"),
+        ({"trained_through": {}}, "manifest"),
+        ({"trained_through": {"0": 8}}, "manifest"),
+        ({"kind": "ridge"}, "manifest"),
+    ],
+)
+def test_a_learnt_model_says_what_it_learnt_from_and_held_something_out(
+    changes: dict[str, Any], check: str | None
+) -> None:
+    manifest = MANIFEST.model_copy(update=LEARNT | changes)
+    written = encode_manifest(manifest)
+    told = claim(ONNX, written, trainer="recent", kind="lightgbm", trained_through={"0": 9})
+    refusal = examine(told, Found(len(ONNX), ONNX, written), EXPECTED)
+    assert (refusal.check if refusal else None) == check
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> tuple[Path, str]:
+    """A trainer's seed file and its public key."""
+    pair = nkeys.from_seed(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
+    seed = tmp_path / "seed"
+    seed.write_bytes(bytes(pair.seed))
+    return seed, pair.public_key.decode()
+
+
+def signed(data: bytes, seed: Path) -> bytes:
+    return signing.sign(seed, data).model_dump_json().encode()
+
+
+def test_a_bundle_is_admitted_with_the_signature_of_a_trusted_key(key: tuple[Path, str]) -> None:
+    found = Found(len(ONNX), ONNX, WRITTEN, signed(WRITTEN, key[0]))
+    assert examine(claim(ONNX, WRITTEN), found, EXPECTED, {key[1]}) is None
+
+
+@pytest.mark.parametrize("damage", ["missing", "foreign", "of another manifest", "no signature"])
+def test_a_bundle_without_a_trusted_signature_is_refused_before_the_model_is_parsed(
+    key: tuple[Path, str], damage: str
+) -> None:
+    seed, public = key
+    signature = {
+        "missing": None,
+        "foreign": signed(WRITTEN, seed),
+        "of another manifest": signed(WRITTEN + b" ", seed),
+        "no signature": b"{}",
+    }[damage]
+    trusted = {"U" + "A" * 55} if damage == "foreign" else {public}
+    junk = b"no model at all"
+    written = encode_manifest(MANIFEST.model_copy(update={"digest": sha(junk)}))
+    if damage == "foreign":
+        signature = signed(written, seed)
+    found = Found(len(junk), junk, written, signature)
+    refusal = examine(claim(junk, written), found, EXPECTED, trusted)
+    assert refusal is not None
+    assert refusal.check == "signature"
+    assert refusal.found
+    assert next(iter(trusted)) in refusal.limit
+
+
+def test_a_latency_above_the_budget_is_refused_naming_both() -> None:
+    assert too_slow(2.0, EXPECTED) is None
+    assert too_slow(2.5, EXPECTED) == Refusal("latency", "p99 2.5 ms", "2 ms")
+
+
+def test_a_run_that_takes_long_is_ended() -> None:
+    model = endless()
+    session = Session(model, MANIFEST, optimised=False)
+    with pytest.raises(UnusableModelError, match=r"ended after 0\.01 s"):
+        session.run(np.ones((2, 2), np.float32), timeout_s=0.01)
+
+
+def endless() -> bytes:
+    """A model with 500 matrix products that take about ten seconds."""
+    side = 1024
+    nodes = [
+        helper.make_node("MatMul", ["features", "wide"], ["score"]),
+        *(helper.make_node("MatMul", ["square", "square"], [f"s{i}"]) for i in range(500)),
+    ]
+    arrays = {
+        "wide": np.ones((2, 1), np.float32),
+        "square": np.ones((side, side), np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "endless",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    made: bytes = helper.make_model(
+        graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]
+    ).SerializeToString()
+    return made
 
 
 def test_bytes_that_are_no_model_are_refused() -> None:

@@ -115,9 +115,7 @@ class Evaluation:
         contract = self.contract
         board = scoreboard.begin(contract.pipeline, contract.feature_digest, found)
         await self._save(board)
-        await self._telling.tell(board)
-        if board.mark is not None:
-            await self._telling.settled(board.mark, board.number)
+        await self._telling.tell_again(board)
         return Intake(self._told(board), contract, self._partitions)
 
     async def _look(self, intake: Intake, mark: Mark | None) -> None:
