@@ -81,7 +81,7 @@ def trained(manifest: Manifest, size_bytes: int) -> ModelTrained:
     )
 
 
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "too wide", "missing"])
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "too wide", "missing", "unsigned"])
 async def test_a_bad_bundle_is_refused_with_the_check_named_and_kept_as_refused(
     provisioned: Client, common: dict[str, Any], applied: str, damage: str
 ) -> None:
@@ -93,9 +93,15 @@ async def test_a_bad_bundle_is_refused_with_the_check_named_and_kept_as_refused(
         await objects.put(manifest_key(manifest.digest), encode_manifest(manifest))
     event = trained(manifest, len(onnx))
     await provisioned.jetstream().publish(event.subject, event.model_dump_json().encode())
-    async with chain.running(build_registry(RegistrySettings(**common))):
+    keys = "U" + 55 * "A" if damage == "unsigned" else ""
+    async with chain.running(build_registry(RegistrySettings(**common, trainer_keys=keys))):
         refused = await chain.event(provisioned, ModelRefused, applied)
-    wanted = {"truncated": "digest", "foreign": "digest", "too wide": "input"}
+    wanted = {
+        "truncated": "digest",
+        "foreign": "digest",
+        "too wide": "input",
+        "unsigned": "signature",
+    }
     assert refused.check == wanted.get(damage, "presence")
     assert refused.found
     assert refused.limit
@@ -172,6 +178,14 @@ async def test_a_seat_is_taken_and_told_whenever_the_deployer_was_killed(
             epoch=1,
             since=datetime.now(UTC),
             reason="test",
+            activated=DeploymentActivated(
+                pipeline=applied,
+                at=datetime.now(UTC),
+                digest=manifest.digest,
+                trainer=manifest.trainer,
+                epoch=1,
+                reason="test",
+            ),
         )
         await pointers.save(applied, pointer, revision=0)
     async with chain.running(build_deployer(DeployerSettings(**common))):

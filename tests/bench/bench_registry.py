@@ -1,0 +1,149 @@
+"""What an admission costs, and a row of samples: `python tests/bench/bench_registry.py`. A benchmark, not a test.
+
+An admission is part of the 150 ms that a refresh may cost beyond the fit; aim: under 40 ms.
+"""
+
+import hashlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+
+from flyball_proto.bundles import encode_manifest
+from flyball_proto.columns import F32, F64, I64, U16, U32, U64
+from flyball_proto.events import Manifest, ModelTrained
+from flyball_registry import admission, model
+from flyball_registry.admission import Expected, Found
+from flyball_registry.sessions import Session, latency_p99_ms
+from flyball_trainer import fitting
+from flyball_trainer.rows import TrainingRows
+
+ROUNDS = 9
+WIDTH = 40
+NAMES = tuple(f"metric.mean.{i}" for i in range(WIDTH))
+THROUGH = {"0": 20_000}
+
+
+def rows_of(count: int) -> TrainingRows:
+    rng = np.random.default_rng(1)
+    feature = rng.normal(size=(count, WIDTH)).astype(F32)
+    time_ms = np.arange(count, dtype=I64) * 1_000
+    return TrainingRows(
+        ("cell",),
+        np.zeros(count, U32),
+        ("{}",),
+        np.zeros(count, U32),
+        np.arange(count, dtype=U64),
+        np.zeros(count, U16),
+        time_ms,
+        time_ms,
+        feature,
+        (feature[:, 0] + rng.normal(size=count) > 0).astype(F64),
+        np.ones(count, F64),
+    )
+
+
+def trained(trees: int) -> tuple[bytes, Manifest]:
+    order = fitting.Order(
+        "bench",
+        "recent",
+        "lightgbm",
+        "binary",
+        {"n_estimators": trees},
+        NAMES,
+        "d" * 64,
+        rows_of(20_000),
+        1_000,
+        1_000,
+        trained_through=THROUGH,
+        trained_through_ms=20_000_000,
+    )
+    made = fitting.train(order)
+    assert isinstance(made, fitting.Trained), made
+    return made.onnx, made.manifest
+
+
+def median_ms(work: Callable[[], object]) -> float:
+    took = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        work()
+        took.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(took)
+
+
+def stages(onnx: bytes, manifest: Manifest) -> Mapping[str, float]:
+    """Median milliseconds of each part of an admission, the whole last."""
+    written = encode_manifest(manifest)
+    claim = ModelTrained(
+        pipeline="bench",
+        at=datetime.now(UTC),
+        digest=manifest.digest,
+        manifest_digest=hashlib.sha256(written).hexdigest(),
+        trainer="recent",
+        kind="lightgbm",
+        feature_digest=manifest.feature_digest,
+        size_bytes=len(onnx),
+        trained_through=THROUGH,
+    )
+    expected = Expected(manifest.feature_digest, NAMES, "binary", 8_000_000)
+    found = Found(len(onnx), onnx, written)
+    assert admission.examine(claim, found, expected) is None
+    opened = model.parse(onnx)
+    assert not isinstance(opened, model.Unfit)
+    session = Session(onnx, manifest)
+    whole = median_ms(lambda: admission.examine(claim, found, expected))
+    latency = median_ms(lambda: latency_p99_ms(session, WIDTH))
+    opening = median_ms(lambda: Session(onnx, manifest))
+    return {
+        "checker": median_ms(lambda: model.valid(opened)),
+        "probe rows": median_ms(lambda: model.finite(onnx, manifest)),
+        "opening": opening,
+        "latency": latency,
+        "all": whole + latency + opening,
+        "p99 of a call": latency_p99_ms(session, WIDTH),
+    }
+
+
+def memory_factor(onnx: bytes, manifest: Manifest) -> float:
+    """Resident bytes of twenty sessions over their files' bytes, in a fresh process."""
+    path = f"/tmp/{manifest.digest}.onnx"
+    with open(path, "wb") as file:  # noqa: PTH123 - a benchmark
+        file.write(onnx)
+    code = (
+        "import psutil, sys\n"
+        "from flyball_registry.sessions import Session\n"
+        "from flyball_proto.events import Manifest\n"
+        "m = Manifest.model_validate_json(sys.stdin.read())\n"
+        f"data = open({path!r}, 'rb').read()\n"
+        "one = Session(data, m)\n"
+        "before = psutil.Process().memory_info().rss\n"
+        "kept = [Session(data, m) for _ in range(20)]\n"
+        "print((psutil.Process().memory_info().rss - before) / 20 / len(data))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=manifest.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    os.unlink(path)  # noqa: PTH108 - a benchmark
+    return float(done.stdout)
+
+
+def main() -> None:
+    for trees in (30, 100, 300):
+        onnx, manifest = trained(trees)
+        figures = "  ".join(f"{name} {ms:.2f}" for name, ms in stages(onnx, manifest).items())
+        factor = memory_factor(onnx, manifest)
+        print(f"{trees} trees, {len(onnx) / 1e3:.0f} kB: {figures} ms; memory {factor:.1f} x file")
+
+
+if __name__ == "__main__":
+    main()
