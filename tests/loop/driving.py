@@ -63,27 +63,28 @@ spec:
     - {metric: load, windows: [8], aggregates: [last, mean, slope]}
     - {metric: users, windows: [4], aggregates: [last]}
   warm_up_rows: 4
-  target: {task: binary, expression: "max(load) > 75", horizon: 5s}
+  target: {task: binary, expression: "last(load) > 70", horizon: 3s}
   trainers:
     - {name: trees, kind: lightgbm, window: 30min, retrain_every: 2min, parameters: {n_estimators: 20}}
     - {name: linear, kind: logistic, window: 30min, retrain_every: 5min}
-  promotion: {block: 10s, canary: [100], refresh: {gate_rows: 400}}
+  promotion: {block: 10s, canary: [100], refresh: {gate_rows: 400, not_worse_by: 0.02}}
 """
 """A pipeline that learns within a quarter of an hour of event time."""
 
 
 def write_learnable(path: Path, *, seconds: int, change_s: int | None = None, seed: int = 3) -> int:
-    """A CSV of six machines whose load follows their users ten seconds later; returns its rows.
+    """A CSV of six machines whose load follows their users three seconds later; returns its rows.
 
     From `change_s` on, it falls where it rose before.
     """
     rng, rows = random.Random(seed), []
-    users = [[500.0] * 11 for _ in range(6)]
+    users = [[500.0] * 4 for _ in range(6)]
     for second in range(seconds):
         at = f"2026-01-01T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
         for machine, past in enumerate(users):
-            past.append(min(1000.0, max(0.0, past[-1] + rng.gauss(0, 60) + (500 - past[-1]) / 20)))
-            follows = past[-11] if change_s is None or second < change_s else 1000 - past[-11]
+            jumps = rng.random() < 0.08
+            past.append(rng.uniform(0, 1000) if jumps else past[-1])
+            follows = past[-4] if change_s is None or second < change_s else 1000 - past[-4]
             load = min(100.0, max(0.0, follows / 10 + rng.gauss(0, 2)))
             rows.append([at, f"machine-{machine}", f"{load:.2f}", f"{past[-1]:.0f}"])
     with path.open("w", newline="") as file:

@@ -531,7 +531,9 @@ def test_many_elements_grow_the_state_and_keep_their_windows() -> None:
     assert second.feature[:, 1].tolist() == pytest.approx([i / 500 for i in range(500)])
 
 
-@pytest.mark.parametrize("subject", ["metrics.other.0.e1", "labels.other.0.e1", "metrics.pp.0.e1", "labels.pp.0.e1"])
+@pytest.mark.parametrize(
+    "subject", ["metrics.other.0.e1", "labels.other.0.e1", "metrics.pp.0.e1", "labels.pp.0.e1"]
+)
 def test_what_belongs_to_another_source_is_passed_over(subject: str) -> None:
     made = fold()
     assert not made.step(row(1, 0)._replace(subject=subject))

@@ -92,7 +92,7 @@ LIGHTGBM: Final[Mapping[str, Allowed]] = {
     "skip_drop": Between(0, 1),
     "max_drop": _whole(-1, 2_000),
     "scale_pos_weight": Between(0.001, 1_000),
-    "alpha": Between(0.001, 1_000),
+    "alpha": Between(0.001, 1_000_000_000),
     "linear_tree": OneOf((False,)),
     "zero_as_missing": OneOf((False,)),
     "seed": _whole(0, 2**31 - 1),
