@@ -31,6 +31,8 @@ MUST_NOT_CARRY = {
     "registry": {"lightgbm", "scikit-learn", "scipy", "pandas"},
     "trainer": set[str](),
 }
+INSTALLED = {"registry": {"scipy"}}
+"""River's, which the registry imports with the first block that it looks at for drift."""
 MODULES = {"scikit-learn": "sklearn"}
 
 WATCHED = """
@@ -146,7 +148,7 @@ def test_an_isolated_install_lacks_what_the_service_must_not_carry(service: str)
     carried = closure(f"flyball-{service}")
     assert "flyball-kit" in carried
     assert "nats-py" in carried, "the closure follows extras"
-    assert carried & MUST_NOT_CARRY[service] == set()
+    assert carried & MUST_NOT_CARRY[service] == INSTALLED.get(service, set())
     assert not any(name.startswith("flyball-local") for name in carried)
 
 

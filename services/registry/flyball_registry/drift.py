@@ -11,9 +11,10 @@ Bifet & Gavaldà, *Learning from time-changing data with adaptive windowing*, SD
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from river.drift import ADWIN
+if TYPE_CHECKING:
+    from river.drift import ADWIN
 
 DELTA: Final = 0.002
 MAX_LOSSES: Final = 512
@@ -50,7 +51,9 @@ def extend(
     return tuple(held), tuple(changes)
 
 
-def _fed(losses: Sequence[float]) -> ADWIN:
+def _fed(losses: Sequence[float]) -> "ADWIN":
+    from river.drift import ADWIN  # noqa: PLC0415 - it takes seconds, so not before it is needed
+
     detector = ADWIN(delta=DELTA, clock=1)  # type: ignore[no-untyped-call]
     for loss in losses:
         detector.update(loss)  # type: ignore[no-untyped-call]
