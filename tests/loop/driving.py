@@ -75,7 +75,7 @@ spec:
 def write_learnable(path: Path, *, seconds: int, change_s: int | None = None, seed: int = 3) -> int:
     """A CSV of six machines whose load follows their users three seconds later; returns its rows.
 
-    From `change_s` on, it falls where it rose before.
+    From `change_s` on, a user weighs a third more.
     """
     rng, rows = random.Random(seed), []
     users = [[500.0] * 4 for _ in range(6)]
@@ -84,8 +84,8 @@ def write_learnable(path: Path, *, seconds: int, change_s: int | None = None, se
         for machine, past in enumerate(users):
             jumps = rng.random() < 0.08
             past.append(rng.uniform(0, 1000) if jumps else past[-1])
-            follows = past[-4] if change_s is None or second < change_s else 1000 - past[-4]
-            load = min(100.0, max(0.0, follows / 10 + rng.gauss(0, 2)))
+            weight = 1.0 if change_s is None or second < change_s else 4 / 3
+            load = min(100.0, max(0.0, weight * past[-4] / 10 + rng.gauss(0, 2)))
             rows.append([at, f"machine-{machine}", f"{load:.2f}", f"{past[-1]:.0f}"])
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("timestamp", "element", "load", "users"), *rows])

@@ -29,6 +29,12 @@ SUMMARY = {
     "decisions_digest",
     "latency_ms",
     "wall_s",
+    "closes",
+    "cpu_s",
+    "models",
+    "prequential",
+    "promotions",
+    "rollbacks",
 }
 
 

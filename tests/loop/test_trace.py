@@ -143,7 +143,14 @@ async def report(adapter: Client, element: str, headers: dict[str, str] | None =
 
 
 def in_order(spans: list[Seen]) -> list[tuple[str, str]]:
-    """Services and names from the root on, if each span is the parent of the next."""
+    """Services and names from the root on, if each span is the parent of the next.
+
+    Samples are made beside the dispatch of actions, from the same verdicts.
+    """
+    (sampled,) = [span for span in spans if span.name == SAMPLED]
+    spans = [span for span in spans if span is not sampled]
+    (judged,) = [span for span in spans if span.name == "risk.judge"]
+    assert (sampled.service, sampled.parent) == ("flyball-ingest", judged.span)
     child_of = {span.parent: span for span in spans}
     (begin,) = {span.parent for span in spans} - {span.span for span in spans}
     found = []
@@ -161,6 +168,9 @@ CHAIN = [
 ]
 
 
+SAMPLED = "ingest.samples"
+
+
 async def test_a_publisher_s_trace_goes_on_through_every_stage_to_its_action(
     adapter: Client, collector: Collector
 ) -> None:
@@ -169,7 +179,7 @@ async def test_a_publisher_s_trace_goes_on_through_every_stage_to_its_action(
     action = await report(adapter, "cell-traced", sent)
     spans = await exported(collector, trace)
     assert in_order(spans) == CHAIN
-    assert len(spans) == len(CHAIN)
+    assert len(spans) == len(CHAIN) + 1
     assert [s.name for s in spans if s.parent == publisher] == ["ingest"]
     (last,) = [s for s in spans if s.name == "risk.dispatch"]
     assert action.headers
@@ -203,7 +213,7 @@ async def exported(collector: Collector, trace: str) -> list[Seen]:
     """The spans of a trace, once there are as many as stages."""
 
     def enough(spans: list[Seen]) -> bool:
-        return len([s for s in spans if s.trace == trace]) >= len(CHAIN)
+        return len([s for s in spans if s.trace == trace]) > len(CHAIN)
 
     spans = await asyncio.to_thread(collector.wait_for, enough)
     return [s for s in spans if s.trace == trace]

@@ -16,7 +16,7 @@ from flyball_local.csvprofile import Column, Profile, profile
 from flyball_local.proposal import Proposal, decide
 from flyball_local.specfile import load_text
 from flyball_proto import subjects
-from flyball_proto.spec import format_duration
+from flyball_proto.spec import format_duration, parse_duration_ms
 
 DAY_MS: Final = 86_400_000
 _YAML_WORDS: Final = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
@@ -155,11 +155,13 @@ def _trainer_lines(p: Proposal) -> Iterator[str]:
     found = p.profile
     span = max(found.last_ms - found.first_ms, 8 * found.interval_ms)
     linear = "ridge" if p.goal.task == "regression" else "logistic"
-    recent, every = _nice(span // 4), _nice(max(span // 40, found.interval_ms))
+    least_ms = 10 * p.goal.horizon_ms  # a shorter window is refused
+    recent = _window(span // 4, least_ms)
+    every = _nice(max(span // 40, found.interval_ms))
     yield "  trainers:                       # the built-in baseline is always there"
     for name, kind, window in (
         ("recent", "lightgbm", recent),
-        ("long", "lightgbm", _nice(span)),
+        ("long", "lightgbm", _window(span, least_ms)),
         ("linear", linear, recent),
     ):
         yield (
@@ -192,6 +194,12 @@ def _range(column: Column) -> tuple[float, float]:
 def _number(value: float) -> str:
     rounded = float(f"{value:.12g}")
     return str(int(rounded)) if rounded.is_integer() and abs(rounded) < 1e15 else repr(rounded)
+
+
+def _window(ms: int, least_ms: int) -> str:
+    """A round duration that is no less than `least_ms`."""
+    text = _nice(max(ms, least_ms))
+    return text if parse_duration_ms(text) >= least_ms else format_duration(least_ms)
 
 
 def _nice(ms: int) -> str:

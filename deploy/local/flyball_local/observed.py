@@ -57,6 +57,7 @@ class Summary:
             "latency_ms": dict(account.latency_ms),
             "cpu_s": dict(self.cpu_s),
             "wall_s": round(self.wall_s, 3),
+            "closes": account.closes,
         }
 
 
