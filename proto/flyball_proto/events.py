@@ -67,6 +67,9 @@ class ModelTrained(Event):
     because: Literal["applied", "cadence", "drift"] = "applied"
     mark: str | None = Field(default=None, description="The lockstep mark at which it was due.")
     fit_ms: float = 0.0
+    fitted_at: AwareDatetime | None = Field(
+        default=None, description="When the fit ended; conversion, proof and storing came then."
+    )
 
 
 class TrainingFailed(Event):

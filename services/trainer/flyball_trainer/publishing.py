@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from flyball_kit import clock
@@ -61,6 +62,7 @@ class Publishing:
         self,
         trained: "Trained",
         manifest_digest: str,
+        fitted: datetime,
         because: Literal["cadence", "drift"],
         mark: str | None,
     ) -> ModelTrained:
@@ -81,6 +83,7 @@ class Publishing:
             because=because,
             mark=mark,
             fit_ms=round(1000 * trained.fit_s, 3),
+            fitted_at=fitted,
         )
         when = mark or str(manifest.trained_through_ms)
         await self._tell(event, f"trained.{event.pipeline}.{event.trainer}.{event.digest}.{when}")

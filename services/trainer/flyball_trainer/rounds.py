@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from flyball_kit import clock
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.events import ModelTrained
 from flyball_trainer.fitting import NotTrained, Order, Trained
@@ -29,6 +31,7 @@ class Stored:
 
     trained: Trained
     manifest_digest: str
+    fitted: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,10 @@ class Rounds:
             if isinstance(found, NotTrained):
                 await self._fail(job, found.cause, found.found, found.needed)
                 return "refused" if found.retry else "failed"
+            fitted = clock.utc_now() - timedelta(seconds=found.convert_s)
             bundle = asyncio.ensure_future(self._publishing.store(found))
             await asyncio.gather(bundle, *storing)
-            return Stored(found, bundle.result())
+            return Stored(found, bundle.result(), fitted)
         except (PermanentError, TransientError) as error:
             await self._fail(job, error.kind, str(error), "a training that comes to its end")
             return "failed"
@@ -85,7 +89,7 @@ class Rounds:
             return Ended(trainer, job.now_ms, stored)
         self._told.pop(trainer, None)
         announced = await self._publishing.announce(
-            stored.trained, stored.manifest_digest, job.because, mark
+            stored.trained, stored.manifest_digest, stored.fitted, job.because, mark
         )
         return Ended(trainer, job.now_ms, "trained", announced)
 
