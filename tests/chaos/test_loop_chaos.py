@@ -12,7 +12,16 @@ from pathlib import Path
 import msgspec
 import pytest
 import pytest_asyncio
-from tests.loop.driving import Havoc, Zombie, lose_snapshots, own, write_history, write_spec
+from tests.loop.driving import (
+    LEARNING,
+    Havoc,
+    Zombie,
+    lose_snapshots,
+    own,
+    write_history,
+    write_learnable,
+    write_spec,
+)
 
 from flyball_kit.clock import wall_ms
 from flyball_local import specfile
@@ -73,6 +82,39 @@ async def test_decisions_in_lockstep_are_the_same_under_kills(
     assert stormy.account.closes, stormy.account
     assert stormy.account.decisions_digest == calm.account.decisions_digest
     assert stormy.account.actions == calm.account.actions
+
+
+async def test_what_is_learnt_in_lockstep_is_the_same_under_kills(
+    tmp_path: Path, full_size: bool
+) -> None:
+    spec, csv = tmp_path / "plant.yaml", tmp_path / "plant.csv"
+    spec.write_text(LEARNING)
+    write_learnable(csv, seconds=2_400 if full_size else 900)
+    options, catalogue = ReplayOptions(spec, csv), specfile.load(spec)
+    async with open_session(None, print, LOCKSTEP) as quiet:
+        calm = await replay_on(quiet, catalogue, options)
+    assert calm.outcome.changes.get("succession") == 1, calm.outcome.changes
+
+    async with open_session(None, print, LOCKSTEP) as session:
+        stack = own(session)
+        learning = ("registry", "deployer", "trainer", "ingest", "inference", "risk")
+        havoc = Havoc(stack, learning, enough=24 if full_size else 6, seed=5)
+        async with asyncio.TaskGroup() as tasks:
+            playing = tasks.create_task(replay_on(session, catalogue, options))
+            killing = tasks.create_task(havoc.run())
+            stormy = await playing
+            killing.cancel()
+        await stack.wait_ready()
+    assert len(havoc.kills) >= 4, "the history was over before every part was killed"
+    assert stormy.account.closes, stormy.account
+    assert stormy.account.decisions_digest == calm.account.decisions_digest
+    assert stormy.outcome.changes == calm.outcome.changes
+    assert models(stormy) == models(calm)
+
+
+def models(found: Summary) -> list[tuple[str, str]]:
+    """Who was made, and where each is at the end."""
+    return [(model.digest, model.stage) for model in found.outcome.models]
 
 
 class Load:
