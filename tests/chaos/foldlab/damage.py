@@ -24,8 +24,10 @@ def no_compare_and_set() -> None:
     """Publish without an expectation: whoever comes last is stored too."""
     whole = output.record
 
-    def record(position: Position, owner: str, expect: int, mark: str | None) -> dict[str, str]:
-        headers = whole(position, owner, expect, mark)
+    def record(
+        position: Position, owner: str, expect: int, mark: str | None, memo: str | None
+    ) -> dict[str, str]:
+        headers = whole(position, owner, expect, mark, memo)
         del headers[EXPECT]
         return headers
 
