@@ -198,6 +198,7 @@ async def test_judgements_in_lockstep_come_at_marks_and_do_not_depend_on_message
             active = model(base, "baseline", 1)
             await world.publish(world.samples(0, None, mark=Mark("m0", 0)))
             await world.settle("m0")
+            await world.answer(1)  # no trainer settles the next mark before
             honest = await world.train("recent", HONEST, mark="m0")
             await world.admitted(2)
             for stretch in range(1, 9):

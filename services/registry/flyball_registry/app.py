@@ -1,5 +1,7 @@
 """Wiring of the registry: trained models and samples in, records, scoreboards and judgements out."""
 
+import asyncio
+
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
@@ -36,6 +38,7 @@ from flyball_proto.judgements import (
     Superior,
 )
 from flyball_proto.spec import Pipeline, Source
+from flyball_registry import drift
 from flyball_registry.admitting import Admission
 from flyball_registry.boards import Boards
 from flyball_registry.contract import Contract
@@ -112,6 +115,7 @@ def build(settings: Settings | None = None) -> FastStream:
     )
 
     _subscribe(broker, admission, pipelines)
+    tasks.spawn("warm-up", lambda: asyncio.to_thread(drift.warm_up))
     tasks.spawn("sources", lambda: pipelines.follow_sources(sources))
     tasks.spawn("pipelines", lambda: pipelines.follow_pipelines(specs))
     tasks.spawn("sweep", lambda: admission.sweep_for_ever(settings.sweep_s))

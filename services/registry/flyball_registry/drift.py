@@ -29,6 +29,11 @@ class Change:
     after: float
 
 
+def warm_up() -> None:
+    """Import what looking for drift needs; it takes seconds, so call it in a thread at the start."""
+    _fed(())
+
+
 def extend(
     losses: Sequence[float], values: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[Change, ...]]:
