@@ -9,6 +9,7 @@ ONNX Runtime has a thread of its own, which a fork would not have: so it is impo
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import onnx  # noqa: F401 - once for all starts, as are the next
 from tests.broker.dying_deployer import ACK_WAIT_S, deadly
@@ -28,6 +29,12 @@ def saved(_: object, key: str, value: object) -> str:
     return f"board {value.mark} {value.number} {read}"
 
 
+def kill(pid: int, number: int) -> None:
+    """Send a signal, unless the child has died of the one before."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def supervise() -> int:
     """Start the service again whenever it dies; its exit code once it ends.
 
@@ -41,10 +48,10 @@ def supervise() -> int:
             from flyball_registry.app import build  # noqa: PLC0415 - see above
 
             return main("registry", build)
-        signal.signal(signal.SIGUSR1, lambda number, _, pid=child: os.kill(pid, signal.SIGKILL))
+        signal.signal(signal.SIGUSR1, lambda number, _, pid=child: kill(pid, signal.SIGKILL))
         signal.signal(
             signal.SIGTERM,
-            lambda number, _, pid=child: (stopping.append(number), os.kill(pid, number)),
+            lambda number, _, pid=child: (stopping.append(number), kill(pid, number)),
         )
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
