@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from flyball_ingest.contract import Contract, compile_contract
 from flyball_ingest.samples_stage import SampleStages
 from flyball_ingest.settings import Settings
-from flyball_ingest.stages import Folding, Quarantining, Stage, forget_readers
+from flyball_ingest.stages import Folding, Stage, forget_readers, quarantining
 from flyball_kit.connect import Connect
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
@@ -101,7 +101,7 @@ class Pipelines:
         for stage in self._stages[name]:
             for part in (
                 Folding(stage, self._connect),
-                Quarantining(stage, self._connect, self._client),
+                quarantining(stage, self._connect, self._client),
             ):
                 self._tasks.add(part.name, part)
 

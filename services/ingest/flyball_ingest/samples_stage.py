@@ -1,33 +1,25 @@
 """The running parts that make samples: a fold a partition, and a quarantine for refused labels."""
 
-import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from nats.aio.client import Client
-from nats.js.errors import APIError
 
 from flyball_ingest import refused_labels
-from flyball_ingest.quarantine import Unfinished, fetch
+from flyball_ingest.holding import HoldingDispatcher
 from flyball_ingest.samples import SamplesFold, spans_of
 from flyball_ingest.sampling import Sampling, compile_sampling
 from flyball_ingest.settings import Settings
-from flyball_ingest.stages import REGISTER_S
-from flyball_kit import clock
 from flyball_kit.connect import Connect
 from flyball_kit.fold import (
     Companion,
-    Dispatcher,
-    DispatchOptions,
     Endpoint,
     Fold,
     FoldOptions,
     FoldRunner,
 )
-from flyball_kit.fold.broker import UNANSWERED, epoch_of
-from flyball_kit.fold.positions import Registered, forget, register
+from flyball_kit.fold.positions import release
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
@@ -123,54 +115,20 @@ class MakingSamples:
         self._memo = memo
 
 
-class RefusingLabels:
-    """Dispatches a stage's refused labels, and holds those in METRICS until they are dispatched."""
-
-    def __init__(
-        self, stage: SampleStage, connect_to: Connect, client: Callable[[], Client]
-    ) -> None:
-        self.name = f"refused-labels.{stage.name}"
-        self._client, self._labels = client, stage.labels
-        self._unfinished = Unfinished()
-        subject = subjects.refused_labels(stage.sampling.pipeline, stage.partition)
-        route = traced_route("ingest.refused-labels", refused_labels.routing(subject))
-        self._dispatcher = Dispatcher(
-            self.name,
-            connect=connect_to,
-            source=stage.target,
-            target=streams.QUARANTINE.name,
-            route=self._unfinished.routing(route),
-            complete=fetch,
-            options=DispatchOptions(retain_source_bytes=stage.settings.retain_mib * streams.MIB),
-            observer=FoldTelemetry(self.name),
-        )
-
-    async def run(self) -> None:
-        """Run until stopped."""
-        keeping = asyncio.create_task(self._keep())
-        try:
-            await self._dispatcher.run()
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-
-    async def stop(self) -> None:
-        """Finish what is under way and end."""
-        await self._dispatcher.stop()
-
-    async def _keep(self) -> None:
-        told = 0
-        while True:
-            await clock.sleep(REGISTER_S)
-            unneeded = self._unfinished.unneeded(self._dispatcher.stats.position)
-            if unneeded <= told:
-                continue
-            with suppress(APIError, *UNANSWERED):
-                js = self._client().jetstream()
-                epoch = await epoch_of(js, self._labels.stream)
-                now = Registered(unneeded, " ".join(self._labels.needed), epoch)
-                await register(js, self._labels.stream, self.name, now)
-                told = unneeded
+def refusing_labels(
+    stage: SampleStage, connect_to: Connect, client: Callable[[], Client]
+) -> HoldingDispatcher:
+    """Dispatches a stage's refused labels."""
+    subject = subjects.refused_labels(stage.sampling.pipeline, stage.partition)
+    return HoldingDispatcher(
+        f"refused-labels.{stage.name}",
+        connect_to=connect_to,
+        client=client,
+        source=stage.target,
+        held=stage.labels,
+        route=traced_route("ingest.refused-labels", refused_labels.routing(subject)),
+        retain_mib=stage.settings.retain_mib,
+    )
 
 
 class SampleStages:
@@ -200,7 +158,7 @@ class SampleStages:
         for stage in stages:
             self._start(MakingSamples(stage, self._connect))
             if sampling.rule.expression is None:
-                self._start(RefusingLabels(stage, self._connect, self._client))
+                self._start(refusing_labels(stage, self._connect, self._client))
 
     async def end(self, pipeline: str) -> None:
         """Stop the stages of a pipeline and let nobody wait for them."""
@@ -209,7 +167,7 @@ class SampleStages:
                 await self._tasks.remove(f"{part}.{stage.name}")
             await _forget_readers(self._client(), stage)
 
-    def _start(self, part: MakingSamples | RefusingLabels) -> None:
+    def _start(self, part: MakingSamples | HoldingDispatcher) -> None:
         if part.name not in self._tasks.names:
             self._tasks.add(part.name, part)
 
@@ -222,7 +180,4 @@ async def _forget_readers(client: Client, stage: SampleStage) -> None:
         (stage.target.stream, f"refused-labels.{stage.name}"),
         (stage.labels.stream, f"refused-labels.{stage.name}"),
     ):
-        try:
-            await forget(js, stream, reader)
-        except (APIError, *UNANSWERED) as error:
-            log.warning("%s still holds %s: %s; forget it by hand", reader, stream, error)
+        await release(js, stream, reader)

@@ -1,32 +1,27 @@
 """The running parts of one pipeline: a fold and a quarantine for each partition."""
 
-import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from nats.aio.client import Client
-from nats.js.errors import APIError
 
 from flyball_ingest import quarantine
 from flyball_ingest.contract import Contract
 from flyball_ingest.fold import LAYOUT, IngestFold
+from flyball_ingest.holding import HoldingDispatcher
 from flyball_ingest.settings import Settings
-from flyball_kit import clock, connect
+from flyball_kit import connect
 from flyball_kit.connect import Connect
 from flyball_kit.fold import (
-    Dispatcher,
-    DispatchOptions,
     Endpoint,
     Fold,
     FoldOptions,
     FoldRunner,
     Input,
 )
-from flyball_kit.fold.broker import UNANSWERED, epoch_of
-from flyball_kit.fold.positions import Registered, forget, register
+from flyball_kit.fold.positions import release
 from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
 from flyball_proto.spec import digest8
@@ -34,7 +29,6 @@ from flyball_proto.spec import digest8
 log = logging.getLogger(__name__)
 
 SERVICE: Final = "ingest"
-REGISTER_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -134,57 +128,26 @@ class Folding:
         await self._runner.stop()
 
 
-class Quarantining:
-    """Dispatches a stage's refused reports, and holds METRICS until they are dispatched."""
+def quarantining(
+    stage: Stage, connect_to: Connect, client: Callable[[], Client]
+) -> HoldingDispatcher:
+    """Dispatches a stage's refused reports."""
+    contract, partition = stage.contract, stage.partition
+    reports = subjects.quarantine(contract.source, partition, stage.settings.partitions)
+    labels = subjects.unreadable_labels(contract.pipeline, partition)
 
-    def __init__(self, stage: Stage, connect_to: Connect, client: Callable[[], Client]) -> None:
-        self.name = f"quarantine.{stage.name}"
-        self._client, self._source = client, stage.source
-        self._unfinished = quarantine.Unfinished()
-        contract, partition = stage.contract, stage.partition
-        reports = subjects.quarantine(contract.source, partition, stage.settings.partitions)
-        labels = subjects.unreadable_labels(contract.pipeline, partition)
+    def route(message: Input) -> quarantine.Dispatches:
+        return quarantine.route(message, reports, labels)
 
-        def route(message: Input) -> quarantine.Dispatches:
-            return quarantine.route(message, reports, labels)
-
-        self._dispatcher = Dispatcher(
-            self.name,
-            connect=connect_to,
-            source=stage.target,
-            target=streams.QUARANTINE.name,
-            route=self._unfinished.routing(traced_route("ingest.quarantine", route)),
-            complete=quarantine.fetch,
-            options=DispatchOptions(retain_source_bytes=stage.settings.retain_mib * streams.MIB),
-            observer=FoldTelemetry(self.name),
-        )
-
-    async def run(self) -> None:
-        """Run until stopped."""
-        keeping = asyncio.create_task(self._keep())
-        try:
-            await self._dispatcher.run()
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-
-    async def stop(self) -> None:
-        """Finish what is under way and end."""
-        await self._dispatcher.stop()
-
-    async def _keep(self) -> None:
-        told = 0
-        while True:
-            await clock.sleep(REGISTER_S)
-            unneeded = self._unfinished.unneeded(self._dispatcher.stats.position)
-            if unneeded <= told:
-                continue
-            with suppress(APIError, *UNANSWERED):
-                js = self._client().jetstream()
-                epoch = await epoch_of(js, self._source.stream)
-                now = Registered(unneeded, " ".join(self._source.needed), epoch)
-                await register(js, self._source.stream, self.name, now)
-                told = unneeded
+    return HoldingDispatcher(
+        f"quarantine.{stage.name}",
+        connect_to=connect_to,
+        client=client,
+        source=stage.target,
+        held=stage.source,
+        route=traced_route("ingest.quarantine", route),
+        retain_mib=stage.settings.retain_mib,
+    )
 
 
 async def forget_readers(client: Client, stage: Stage) -> None:
@@ -195,7 +158,4 @@ async def forget_readers(client: Client, stage: Stage) -> None:
         (stage.source.stream, f"quarantine.{stage.name}"),
         (stage.target.stream, f"quarantine.{stage.name}"),
     ):
-        try:
-            await forget(js, stream, reader)
-        except (APIError, *UNANSWERED) as error:
-            log.warning("%s still holds %s: %s; forget it by hand", reader, stream, error)
+        await release(js, stream, reader)

@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from flyball_kit.connect import Connect
-from flyball_kit.fold.positions import forget
+from flyball_kit.fold.positions import release
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.samples import SampleReader
@@ -157,9 +156,8 @@ class Pipelines:
         digest = digest8(running.contract.feature_digest)
         for partition in range(self._partitions):
             await self._tasks.remove(f"samples.{name}.{partition}")
-            with suppress(NatsError, OSError):
-                reader = f"{SERVICE}.{name}.{digest}.{partition}"
-                await forget(self._client().jetstream(), streams.SAMPLES.name, reader)
+            reader = f"{SERVICE}.{name}.{digest}.{partition}"
+            await release(self._client().jetstream(), streams.SAMPLES.name, reader)
 
     def _check_records(self) -> str | None:
         waiting = " and ".join(sorted(self._unread))

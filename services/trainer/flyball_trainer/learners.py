@@ -7,11 +7,9 @@ from contextlib import aclosing
 from typing import Final
 
 from nats.aio.client import Client
-from nats.js.errors import APIError
 
 from flyball_kit.connect import Connect
-from flyball_kit.fold.broker import UNANSWERED
-from flyball_kit.fold.positions import forget
+from flyball_kit.fold.positions import release
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.samples import SampleReader
@@ -122,10 +120,7 @@ class Learners:
         for partition in range(self._partitions):
             await self._tasks.remove(f"samples.{name}.{partition}")
             reader = f"{SERVICE}.{name}.{digest}.{partition}"
-            try:
-                await forget(self._client().jetstream(), streams.SAMPLES.name, reader)
-            except (APIError, *UNANSWERED) as error:
-                log.warning("%s still holds SAMPLES: %s; forget it by hand", reader, error)
+            await release(self._client().jetstream(), streams.SAMPLES.name, reader)
         await self._tasks.remove(f"training.{name}")
 
     def _contract(self, name: str) -> Contract | None:

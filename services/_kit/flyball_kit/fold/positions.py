@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
@@ -97,6 +98,14 @@ async def register(js: JetStreamContext, stream: str, reader: str, registered: R
 async def forget(js: JetStreamContext, stream: str, reader: str) -> None:
     """Wait for a reader no longer: its pipeline is gone. Absent is as good as forgotten."""
     await js.publish(subject_of(stream, reader), b"", headers={"KV-Operation": "DEL"})
+
+
+async def release(js: JetStreamContext, stream: str, reader: str) -> None:
+    """`forget` a reader that runs no more; if the broker does not take it, that is said in the log."""
+    try:
+        await forget(js, stream, reader)
+    except (NatsError, OSError) as error:
+        log.warning("%s still holds %s: %s; forget it by hand", reader, stream, error)
 
 
 async def find(js: JetStreamContext, stream: str, reader: str) -> Registered | None:
