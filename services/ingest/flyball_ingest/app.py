@@ -11,6 +11,7 @@ from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.service import assemble
 from flyball_kit.settings import load
+from flyball_kit.specifications import Specifications
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
 from flyball_proto.spec import Pipeline, Source
@@ -26,12 +27,12 @@ def build(settings: Settings | None = None) -> FastStream:
         connect=connect.connector(settings, SERVICE),
         client=lambda: client_of(broker),
         tasks=tasks,
-        health=health,
     )
+    specifications = Specifications(applied=running.apply, gone=running.end, health=health)
     sources = Kv[Source](lambda: client_of(broker), streams.PIPELINES, Source)
     pipelines = Kv[Pipeline](lambda: client_of(broker), streams.PIPELINES, Pipeline)
-    tasks.spawn("sources", lambda: running.follow_sources(sources))
-    tasks.spawn("pipelines", lambda: running.follow_pipelines(pipelines))
+    tasks.spawn("sources", lambda: specifications.follow_sources(sources))
+    tasks.spawn("pipelines", lambda: specifications.follow_pipelines(pipelines))
     return assemble(
         SERVICE,
         settings,

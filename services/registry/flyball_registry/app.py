@@ -15,6 +15,7 @@ from flyball_kit.objects import Objects
 from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.settle import Retry
+from flyball_kit.specifications import Specifications
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
 from flyball_proto.deployments import ActiveModel
@@ -104,6 +105,7 @@ def build(settings: Settings | None = None) -> FastStream:
         tasks=tasks,
         health=health,
     )
+    specifications = Specifications(applied=pipelines.apply, gone=pipelines.end, health=health)
     admission = Admission(
         Specs(specs, sources),
         objects,
@@ -116,8 +118,8 @@ def build(settings: Settings | None = None) -> FastStream:
 
     _subscribe(broker, admission, pipelines)
     tasks.spawn("warm-up", lambda: asyncio.to_thread(drift.warm_up))
-    tasks.spawn("sources", lambda: pipelines.follow_sources(sources))
-    tasks.spawn("pipelines", lambda: pipelines.follow_pipelines(specs))
+    tasks.spawn("sources", lambda: specifications.follow_sources(sources))
+    tasks.spawn("pipelines", lambda: specifications.follow_pipelines(specs))
     tasks.spawn("sweep", lambda: admission.sweep_for_ever(settings.sweep_s))
     unsigned = "degraded: signatures are not checked, FLYBALL_REGISTRY_TRAINER_KEYS is not set"
     if not settings.trusted:

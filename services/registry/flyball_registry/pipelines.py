@@ -1,9 +1,7 @@
 """Follows applied specifications, and keeps an evaluation running for each pipeline."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from typing import Final
 
 from nats.aio.client import Client
@@ -11,13 +9,13 @@ from nats.aio.client import Client
 from flyball_kit.connect import Connect
 from flyball_kit.fold.positions import release
 from flyball_kit.health import Health
-from flyball_kit.kv import Kv
 from flyball_kit.samples import SampleReader
+from flyball_kit.specifications import Fitting
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelMeasured, ModelRecord, ModelTripped
-from flyball_proto.spec import Pipeline, Source, crosscheck, digest8
+from flyball_proto.spec import digest8
 from flyball_registry.contract import Contract, contract
 from flyball_registry.evaluating import Evaluation
 from flyball_registry.placing import Placing
@@ -49,12 +47,7 @@ class Pipelines:
         self._partitions, self._make, self._placing = partitions, make, placing
         self._connect, self._client = connect, client
         self._tasks, self._health = tasks, health
-        self._sources: dict[str, Source] = {}
-        self._specs: dict[str, Pipeline] = {}
         self._running: dict[str, Evaluation] = {}
-        self._unread = {"sources", "pipelines"}
-        self._changing = asyncio.Lock()
-        health.add("records", self._check_records)
 
     def position(self, pipeline: str) -> Mapping[str, int]:
         """How far a pipeline's samples were read."""
@@ -76,45 +69,15 @@ class Pipelines:
         if (running := self._running.get(event.pipeline)) is not None:
             running.tripped(event)
 
-    async def follow_sources(self, sources: Kv[Source]) -> None:
-        """Take over sources, for ever. A deleted source changes nothing: pipelines go first."""
-        changes = sources.watch(SOURCE, synced=lambda: self._unread.discard("sources"))
-        async with aclosing(changes):
-            async for change in changes:
-                if change.value is None:
-                    continue
-                self._sources[change.value.name] = change.value
-                for name, pipeline in list(self._specs.items()):
-                    if pipeline.spec.source == change.value.name:
-                        await self._apply(name)
-
-    async def follow_pipelines(self, pipelines: Kv[Pipeline]) -> None:
-        """Take over pipelines, for ever."""
-        changes = pipelines.watch(PIPELINE, synced=lambda: self._unread.discard("pipelines"))
-        async with aclosing(changes):
-            async for change in changes:
-                name = change.key.removeprefix(PIPELINE)
-                if change.value is None:
-                    self._specs.pop(name, None)
-                    async with self._changing:
-                        await self._end(name)
-                else:
-                    self._specs[name] = change.value
-                    await self._apply(name)
-
-    async def _apply(self, name: str) -> None:
+    async def apply(self, found: Fitting) -> None:
         """Begin an evaluation, revise it, or replace it when the features changed."""
-        async with self._changing:
-            pipeline = self._specs.get(name)
-            source = self._sources.get(pipeline.spec.source) if pipeline else None
-            if pipeline is None or source is None or crosscheck(pipeline, source):
-                return
-            wanted, running = contract(pipeline, source), self._running.get(name)
-            if running and running.contract.feature_digest == wanted.feature_digest:
-                running.revise(wanted)
-                return
-            await self._end(name)
-            self._begin(wanted)
+        wanted = contract(found.pipeline, found.source)
+        running = self._running.get(wanted.pipeline)
+        if running and running.contract.feature_digest == wanted.feature_digest:
+            running.revise(wanted)
+            return
+        await self.end(wanted.pipeline)
+        self._begin(wanted)
 
     def _begin(self, wanted: Contract) -> None:
         name = wanted.pipeline
@@ -145,7 +108,7 @@ class Pipelines:
             needed=lambda: evaluation.needed(partition),
         )
 
-    async def _end(self, name: str) -> None:
+    async def end(self, name: str) -> None:
         """Stop an evaluation; SAMPLES does not wait for its readers any more."""
         running = self._running.pop(name, None)
         if running is None:
@@ -158,7 +121,3 @@ class Pipelines:
             await self._tasks.remove(f"samples.{name}.{partition}")
             reader = f"{SERVICE}.{name}.{digest}.{partition}"
             await release(self._client().jetstream(), streams.SAMPLES.name, reader)
-
-    def _check_records(self) -> str | None:
-        waiting = " and ".join(sorted(self._unread))
-        return f"reading {waiting} in the bucket `pipelines`" if waiting else None

@@ -13,6 +13,7 @@ from flyball_kit.objects import Objects
 from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.settle import Retry
+from flyball_kit.specifications import Specifications
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
 from flyball_proto.events import ModelTrained, PipelineApplied, TrainerSettled, TrainingFailed
@@ -68,8 +69,8 @@ def build(settings: Settings | None = None) -> FastStream:
         connect=connect.connector(settings, SERVICE),
         client=lambda: client_of(broker),
         tasks=tasks,
-        health=health,
     )
+    specifications = Specifications(applied=learners.apply, gone=learners.end, health=health)
 
     @broker.subscriber(  # type: ignore[untyped-decorator] # `follow` gives Any
         PipelineApplied.pattern(),
@@ -89,8 +90,8 @@ def build(settings: Settings | None = None) -> FastStream:
     health.add("publishing", publishing.waits_for, "note")
     tasks.add("workers", workers)
     tasks.spawn("sweep", lambda: baselines.sweep_for_ever(settings.sweep_s))
-    tasks.spawn("sources", lambda: learners.follow_sources(sources))
-    tasks.spawn("pipelines", lambda: learners.follow_pipelines(pipelines))
+    tasks.spawn("sources", lambda: specifications.follow_sources(sources))
+    tasks.spawn("pipelines", lambda: specifications.follow_pipelines(pipelines))
     return assemble(
         SERVICE,
         settings,

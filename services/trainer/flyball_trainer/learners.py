@@ -1,21 +1,18 @@
 """Follows the records of sources and pipelines, and keeps a learner and its readers for each."""
 
-import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Final
 
 from nats.aio.client import Client
 
 from flyball_kit.connect import Connect
 from flyball_kit.fold.positions import release
-from flyball_kit.health import Health
-from flyball_kit.kv import Kv
 from flyball_kit.samples import SampleReader
+from flyball_kit.specifications import Fitting
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.spec import Pipeline, Source, crosscheck, digest8
+from flyball_proto.spec import digest8
 from flyball_trainer.contract import Contract, contract
 from flyball_trainer.learner import Learner
 
@@ -38,60 +35,25 @@ class Learners:
         connect: Connect,
         client: Callable[[], Client],
         tasks: Tasks,
-        health: Health,
     ) -> None:
         self._partitions, self._make, self._connect = partitions, learner, connect
         self._client, self._tasks = client, tasks
-        self._sources: dict[str, Source] = {}
-        self._pipelines: dict[str, Pipeline] = {}
         self._learners: dict[str, Learner] = {}
-        self._unread = {"sources", "pipelines"}
-        self._changing = asyncio.Lock()  # readers end while others are about to begin
-        health.add("records", self._check_records)
-
-    async def follow_sources(self, sources: Kv[Source]) -> None:
-        """Take over sources, for ever. A deleted source changes nothing: pipelines go first."""
-        changes = sources.watch(SOURCE, synced=lambda: self._unread.discard("sources"))
-        async with aclosing(changes):
-            async for change in changes:
-                if change.value is None:
-                    continue
-                self._sources[change.value.name] = change.value
-                for pipeline in list(self._pipelines.values()):
-                    if pipeline.spec.source == change.value.name:
-                        await self._apply(pipeline.name)
-
-    async def follow_pipelines(self, pipelines: Kv[Pipeline]) -> None:
-        """Take over pipelines, for ever."""
-        changes = pipelines.watch(PIPELINE, synced=lambda: self._unread.discard("pipelines"))
-        async with aclosing(changes):
-            async for change in changes:
-                name = change.key.removeprefix(PIPELINE)
-                if change.value is None:
-                    self._pipelines.pop(name, None)
-                    async with self._changing:
-                        await self._end(name)
-                else:
-                    self._pipelines[name] = change.value
-                    await self._apply(name)
 
     async def drifted(self, pipeline: str) -> None:
         """Drift was noticed in a pipeline; of one that is unknown here nothing needs to be done."""
         if pipeline in self._learners:
             await self._learners[pipeline].look_for_drift()
 
-    async def _apply(self, name: str) -> None:
+    async def apply(self, found: Fitting) -> None:
         """Start learning, revise it, or begin anew when the features changed."""
-        async with self._changing:
-            wanted = self._contract(name)
-            if wanted is None:
-                return
-            running = self._learners.get(name)
-            if running is not None and running.contract.feature_digest == wanted.feature_digest:
-                running.revise(wanted)
-                return
-            await self._end(name)
-            self._start(self._make(wanted))
+        wanted = contract(found.pipeline, found.source)
+        running = self._learners.get(wanted.pipeline)
+        if running is not None and running.contract.feature_digest == wanted.feature_digest:
+            running.revise(wanted)
+            return
+        await self.end(wanted.pipeline)
+        self._start(self._make(wanted))
 
     def _start(self, learner: Learner) -> None:
         name = learner.contract.pipeline
@@ -112,7 +74,8 @@ class Learners:
             needed=lambda: learner.needed(partition),
         )
 
-    async def _end(self, name: str) -> None:
+    async def end(self, name: str) -> None:
+        """Stop learning; SAMPLES does not wait for its readers any more."""
         learner = self._learners.pop(name, None)
         if learner is None:
             return
@@ -122,18 +85,3 @@ class Learners:
             reader = f"{SERVICE}.{name}.{digest}.{partition}"
             await release(self._client().jetstream(), streams.SAMPLES.name, reader)
         await self._tasks.remove(f"training.{name}")
-
-    def _contract(self, name: str) -> Contract | None:
-        """The pipeline's contract; None while its source is unknown or does not fit it."""
-        pipeline = self._pipelines.get(name)
-        source = self._sources.get(pipeline.spec.source) if pipeline is not None else None
-        if pipeline is None or source is None:
-            return None
-        if mistakes := crosscheck(pipeline, source):
-            log.error("%s does not fit %s, what runs stays: %s", name, source.name, mistakes[0])
-            return None
-        return contract(pipeline, source)
-
-    def _check_records(self) -> str | None:
-        waiting = " and ".join(sorted(self._unread))
-        return f"reading {waiting} in the bucket `pipelines`" if waiting else None
