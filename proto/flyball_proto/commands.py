@@ -1,8 +1,11 @@
 """Commands: requests on `cmd.<service>.<verb>` whose reply says what was done or exactly why not."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
 
 from flyball_proto.events import Wire
+from flyball_proto.holds import MAX_WHY_CHARS, Hold, Stop
 
 
 class Failure(Wire):
@@ -26,6 +29,7 @@ class Apply(Wire):
         min_length=1, description="Source and Pipeline documents, as in the YAML file."
     )
     by: str = Field(min_length=1, description="Who asks.")
+    why: str = Field(default="", max_length=MAX_WHY_CHARS)
 
 
 class Applied(Wire):
@@ -64,9 +68,169 @@ class PipelineStatus(Wire):
     outcome: str | None = Field(
         default=None, description="What became of the last judgement, in words."
     )
+    since: AwareDatetime | None = Field(default=None, description="When this epoch began.")
+    reason: str | None = Field(default=None, description="Why this model is active.")
+    stopped: Stop | None = Field(default=None, description="Set while a person has stopped it.")
+    open_holds: int = Field(default=0, description="Decisions that wait for a person.")
+    awaited: tuple[str, ...] = Field(
+        default=(), description="What happens next and when, one sentence each."
+    )
 
 
 class StatusReply(Reply):
     """Every applied pipeline."""
 
     pipelines: tuple[PipelineStatus, ...] = ()
+
+
+class AnswerHold(Wire):
+    """`cmd.risk.answer-hold`: approve or deny one decision that waits for a person.
+
+    The reply comes when the answer is part of the record; it says what then became of the hold. A
+    hold that has an answer already, or is expired, is refused with `conflict` or `expired`.
+    """
+
+    hold: str = Field(min_length=1, description="The hold's id: `<pipeline>.<sequence>.<sample>`.")
+    answer: Literal["approve", "deny"]
+    by: str = Field(min_length=1)
+    why: str = Field(default="", max_length=MAX_WHY_CHARS)
+
+
+class HoldReply(Reply):
+    """The hold as it is now."""
+
+    hold: Hold | None = None
+
+
+class StopPipeline(Wire):
+    """`cmd.risk.stop`: no action of the pipeline is stored after the reply, until `ResumePipeline`."""
+
+    pipeline: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    why: str = Field(default="", max_length=MAX_WHY_CHARS)
+
+
+class ResumePipeline(Wire):
+    """`cmd.risk.resume`: let a stopped pipeline act again, from the next decision on."""
+
+    pipeline: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    why: str = Field(default="", max_length=MAX_WHY_CHARS)
+
+
+class StopReply(Reply):
+    """The pipeline's state now; `changed` is False when it was so before."""
+
+    state: Stop | None = None
+    changed: bool = False
+
+
+class ListQuarantined(Wire):
+    """`cmd.ingest.quarantine`: refused reports of a source, newest first.
+
+    Payloads are given only when asked for, one report at a time: they are as elements sent them.
+    """
+
+    source: str = Field(min_length=1)
+    limit: int = Field(default=20, ge=1, le=500)
+    sequence: int | None = Field(
+        default=None, ge=1, description="This METRICS sequence alone, with its payload."
+    )
+
+
+class Quarantined(Wire):
+    """One refused report."""
+
+    sequence: int = Field(description="In METRICS.")
+    element: str
+    at: AwareDatetime
+    codes: tuple[str, ...] = Field(description="Stable reason codes.")
+    detail: str = ""
+    size_bytes: int
+    content_type: str = ""
+    payload: str | None = Field(default=None, description="As text; base64 when it is none.")
+
+
+class QuarantinedReply(Reply):
+    """Refused reports, newest first."""
+
+    reports: tuple[Quarantined, ...] = ()
+    total: int = Field(default=0, description="How many of the source are kept.")
+
+
+Role = Literal["viewer", "operator", "approver", "engineer", "admin"]
+"""What a person may do over HTTP, see the gateway's README."""
+
+
+class Invite(Wire):
+    """`cmd.gateway.invite`: a link that logs one browser in, once, within ten minutes."""
+
+    name: str = Field(min_length=1, max_length=64)
+    role: Role
+    by: str = Field(min_length=1)
+
+
+class InviteReply(Reply):
+    """The link; it is shown once and not stored readably."""
+
+    url: str = ""
+    expires_at: AwareDatetime | None = None
+
+
+class IssueToken(Wire):
+    """`cmd.gateway.issue-token`: a bearer token for a person or program."""
+
+    name: str = Field(min_length=1, max_length=64)
+    role: Role
+    days: int = Field(default=90, ge=1, le=3650)
+    by: str = Field(min_length=1)
+
+
+class TokenReply(Reply):
+    """The token; it is shown once and not stored readably."""
+
+    token: str = ""
+    expires_at: AwareDatetime | None = None
+
+
+class RevokeAccess(Wire):
+    """`cmd.gateway.revoke`: all tokens and sessions of a name end at once."""
+
+    name: str = Field(min_length=1, max_length=64)
+    by: str = Field(min_length=1)
+
+
+class RevokeReply(Reply):
+    """How many tokens and sessions ended."""
+
+    ended: int = 0
+
+
+class ListAccess(Wire):
+    """`cmd.gateway.access`: who has a token or a session."""
+
+
+class Access(Wire):
+    """One token or session, without its secret."""
+
+    name: str
+    role: Role
+    kind: Literal["token", "session", "invitation"]
+    since: AwareDatetime
+    expires_at: AwareDatetime
+
+
+class AccessReply(Reply):
+    """Everybody who may come in, by name."""
+
+    access: tuple[Access, ...] = ()
+
+
+class GatewayUrl(Wire):
+    """`cmd.gateway.url`: where the gateway serves HTTP."""
+
+
+class UrlReply(Reply):
+    """The address; empty = HTTP is off."""
+
+    url: str = ""

@@ -127,6 +127,7 @@ def _service(
         "runtime.>",
         subjects.dead(name),
         subjects.audit(name),
+        subjects.pulse(name),
     ]
     role = _role(name, every, subscribe=(f"cmd.{name}.>", *hears))
     return Role(role.name, role.publish, role.subscribe, allow_responses=True)
@@ -139,7 +140,7 @@ _SERVICES: Final = (
         reads=(streams.METRICS, streams.FEATURES, streams.VERDICTS, streams.SAMPLES),
         folds=(streams.METRICS, streams.FEATURES, streams.SAMPLES, streams.QUARANTINE),
         kv_reads=(streams.PIPELINES,),
-        publish=("features.>", "samples.>", "quarantine.>"),
+        publish=("features.>", "samples.>", "quarantine.>", *_consume(streams.QUARANTINE.name)),
     ),
     _service(
         "inference",
@@ -153,21 +154,35 @@ _SERVICES: Final = (
         "risk",
         reads=(streams.DECISIONS, streams.VERDICTS),
         folds=(streams.VERDICTS, streams.ACTIONS),
-        kv_reads=(streams.PIPELINES, streams.CALIBRATION, streams.HOLDS),
-        kv_writes=(streams.HOLDS, streams.CALIBRATION),
-        publish=("verdicts.>", "actions.>", "risk.>"),
+        kv_reads=(streams.PIPELINES, streams.CALIBRATION, streams.HOLDS, streams.STOPS),
+        kv_writes=(streams.HOLDS, streams.STOPS, streams.CALIBRATION),
+        publish=(
+            "verdicts.>",
+            "actions.>",
+            "risk.>",
+            "decisions.*.*.answers",
+            f"$JS.API.STREAM.PURGE.{streams.DECISIONS.name}",
+            *_get(streams.EVENTS.name),
+        ),
     ),
     _service(
         "trainer",
         reads=(streams.EVENTS, streams.SAMPLES),
-        kv_reads=(streams.PIPELINES,),
+        kv_reads=(streams.PIPELINES, streams.PROGRESS),
+        kv_writes=(streams.PROGRESS,),
         publish=("model.*.trained", "model.*.training-failed"),
     ),
     _service(
         "registry",
         reads=(streams.EVENTS, streams.SAMPLES),
-        kv_reads=(streams.PIPELINES, streams.MODELS, streams.DEPLOYMENTS, streams.SCOREBOARD),
-        kv_writes=(streams.MODELS, streams.SCOREBOARD),
+        kv_reads=(
+            streams.PIPELINES,
+            streams.MODELS,
+            streams.DEPLOYMENTS,
+            streams.SCOREBOARD,
+            streams.STANDINGS,
+        ),
+        kv_writes=(streams.MODELS, streams.SCOREBOARD, streams.STANDINGS),
         publish=("model.*.admitted", "model.*.refused", "evaluation.>", "drift.>"),
         hears=("runtime.*.settled.trainer",),
     ),
@@ -189,8 +204,17 @@ _SERVICES: Final = (
             streams.ACTIONS,
         ),
         kv_reads=streams.BUCKETS,
-        kv_writes=(streams.PIPELINES, streams.ELEMENTS),
-        publish=("pipeline.>", "metrics.*.*", "labels.*.*", "cmd.>"),
+        kv_writes=(streams.PIPELINES, streams.ELEMENTS, streams.ACCESS),
+        publish=(
+            "pipeline.>",
+            "metrics.*.*",
+            "labels.*.*",
+            "cmd.>",
+            *_info(streams.METRICS.name),
+            *_info(streams.FEATURES.name),
+            *_info(streams.QUARANTINE.name),
+        ),
+        hears=("pulse.*",),
     ),
 )
 _PEOPLE_AND_TOOLS: Final = (
@@ -210,9 +234,9 @@ _PEOPLE_AND_TOOLS: Final = (
             ),
             *_info(streams.METRICS.name),
             *_info(streams.QUARANTINE.name),
-            *_read_kv(*streams.BUCKETS),
+            *_read_kv(*(b for b in streams.BUCKETS if b is not streams.ACCESS)),
         ],
-        subscribe=("actions.>",),
+        subscribe=("actions.>", "pulse.*"),
     ),
     _role(
         "adapter",
@@ -225,7 +249,7 @@ _PEOPLE_AND_TOOLS: Final = (
         ],
         subscribe=("actions.>",),
     ),
-    _role("auditor", _read(streams.METRICS, streams.VERDICTS, streams.ACTIONS)),
+    _role("auditor", _read(streams.METRICS, streams.VERDICTS, streams.ACTIONS, streams.EVENTS)),
 )
 
 ROLES: Final[dict[str, Role]] = {r.name: r for r in (_STACK, *_SERVICES, *_PEOPLE_AND_TOOLS)}

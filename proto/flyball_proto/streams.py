@@ -107,6 +107,10 @@ DEPLOYMENTS: Final = Bucket("deployments", 16 * MIB, history=8)
 SCOREBOARD: Final = Bucket("scoreboard", 64 * MIB)
 CALIBRATION: Final = Bucket("calibration", 16 * MIB)
 HOLDS: Final = Bucket("holds", 64 * MIB)
+STOPS: Final = Bucket("stops", MIB, history=8)
+PROGRESS: Final = Bucket("progress", 4 * MIB)
+STANDINGS: Final = Bucket("standings", 16 * MIB)
+ACCESS: Final = Bucket("access", 4 * MIB)
 ELEMENTS: Final = Bucket("elements", 64 * MIB)
 POSITIONS: Final = Bucket("positions", 16 * MIB)
 
@@ -117,6 +121,10 @@ BUCKETS: Final = (
     SCOREBOARD,
     CALIBRATION,
     HOLDS,
+    STOPS,
+    PROGRESS,
+    STANDINGS,
+    ACCESS,
     ELEMENTS,
     POSITIONS,
 )

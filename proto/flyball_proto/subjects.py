@@ -76,6 +76,11 @@ def decisions(pipeline: str, partition: int) -> str:
     return f"decisions.{pipeline}.{partition}"
 
 
+def answers(pipeline: str, partition: int) -> str:
+    """People's answers to holds, in one order with the decisions that they are about."""
+    return f"decisions.{pipeline}.{partition}.answers"
+
+
 def verdicts(pipeline: str, partition: int) -> str:
     """What risk judged; the record that every action stands on."""
     return f"verdicts.{pipeline}.{partition}"
@@ -117,6 +122,11 @@ def event(domain: str, pipeline: str, what: str) -> str:
 def command(service: str, verb: str) -> str:
     """A request to a service; the reply says what was done or exactly why not."""
     return f"cmd.{service}.{verb}"
+
+
+def pulse(service: str) -> str:
+    """How a service is, once a second; not stored."""
+    return f"pulse.{service}"
 
 
 def audit(service: str) -> str:

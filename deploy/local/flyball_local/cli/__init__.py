@@ -1,0 +1,27 @@
+"""The `flyball` command. Everything heavy is imported by the command that needs it.
+
+Exit codes: 0 done, 1 a problem was found, 2 the input cannot be used, 3 no stack is running.
+Results go to standard output, progress and errors to standard error.
+"""
+
+import os
+import sys
+
+from flyball_local.cli import playing, running, specs
+from flyball_local.cli.root import app
+from flyball_local.exits import exit_code, sentence
+
+__all__ = ["app", "main", "playing", "running", "specs"]
+
+
+def main() -> None:
+    """Run the command; errors become one sentence and an exit code."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("FLYBALL_DEBUG"):
+            raise
+        sys.stderr.write(f"{sentence(error)}\n")
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,128 @@
+"""Commands that let something play through the loop: files, a simulated network, load."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flyball_local.cli import shell
+from flyball_local.cli.root import DEFAULT_HOME, PIPELINES, AsJson, HomeFolder, app
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=5, help="How long the network lives.")] = 60.0,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Keep the stack's folder; default: temporary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The whole stack with a simulated radio access network, for a minute."""
+    from flyball_local.demo import DemoOptions
+    from flyball_local.demo import demo as run_demo
+
+    found = shell.run(run_demo(DemoOptions(seconds=seconds, home=home, say=shell.say)))
+    if not as_json:
+        shell.out(f"{found.reports} reports sent, {found.actions_received} actions received")
+    shell.show(found, as_json=as_json)
+
+
+@app.command()
+def replay(
+    csv: Annotated[Path, typer.Option("--csv", help="CSV or gzipped CSV.")],
+    spec: Annotated[Path | None, typer.Option("--spec", help="Specification, YAML.")] = None,
+    speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "max",
+    pipeline: Annotated[str | None, typer.Option(help="If the file has several.")] = None,
+    label_delay: Annotated[
+        int, typer.Option(min=0, help="Rows of an element until the truth about one arrives.")
+    ] = 0,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Use or keep this stack; default: temporary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a CSV file through the real loop, as its elements would have published it."""
+    from flyball_local.replay import ReplayOptions, parse_speed, require_spec
+    from flyball_local.replay import replay as play
+
+    options = ReplayOptions(
+        require_spec(spec, csv),
+        csv,
+        pipeline,
+        parse_speed(speed),
+        home,
+        shell.say,
+        label_delay_rows=label_delay,
+    )
+    shell.show(shell.run(play(options)), as_json=as_json)
+
+
+@app.command()
+def rehearse(
+    hours: Annotated[float, typer.Option(min=0.1, help="Of the network's own time.")] = 4.0,
+    change_at: Annotated[
+        float | None, typer.Option(help="Hour at which residential cells grow; default: never.")
+    ] = None,
+    sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 4,
+    seed: int = 7,
+    spec: Annotated[Path, typer.Option("--spec", help="Specification.")] = PIPELINES / "ran.yaml",
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Use or keep this stack; default: temporary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a simulated network live through the loop in lockstep: hours in a minute, repeatable."""
+    from flyball_local import specfile
+    from flyball_local.replay import LOCKSTEP
+    from flyball_local.session import open_session
+    from flyball_local.simulator.rehearsal import RehearsalOptions
+    from flyball_local.simulator.rehearsal import rehearse as play
+
+    options = RehearsalOptions(hours=hours, sites=sites, seed=seed, change_hour=change_at)
+    catalogue = specfile.load(spec)
+
+    async def run() -> Any:
+        async with open_session(home, shell.say, LOCKSTEP) as session:
+            return await play(session, catalogue, options, shell.say)
+
+    shell.show(shell.run(run()), as_json=as_json)
+
+
+@app.command()
+def simulate(
+    seconds: Annotated[float | None, typer.Option(min=1, help="Default: until Ctrl-C.")] = None,
+    speed: Annotated[float, typer.Option(min=0.1, help="Simulated seconds a second.")] = 1.0,
+    sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 8,
+    seed: int = 7,
+    home: HomeFolder = DEFAULT_HOME,
+) -> None:
+    """Let a simulated radio access network report to the running stack (pipelines/ran.yaml)."""
+    from flyball_local.demo import Story
+    from flyball_local.session import running
+    from flyball_local.simulator.cells import SimulatorOptions
+    from flyball_local.simulator.cells import simulate as live
+
+    options = SimulatorOptions(
+        seconds=seconds, speed=speed, sites=sites, seed=seed, hour=16.0, change_share=0.5
+    )
+    stored = shell.run(live(running(home), options, Story(shell.out).tell))
+    shell.out(f"{stored} reports stored")
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter and fewer loads.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure latency and throughput on an embedded stack of its own."""
+    from rich.console import Console
+
+    from flyball_local.bench import run_bench, show
+
+    report = shell.run(run_bench(quick=quick, say=shell.say))
+    if as_json:
+        shell.put_json(report.as_json())
+    else:
+        show(report, Console())

@@ -1,0 +1,102 @@
+"""Decisions that wait for a person, answers to them, and pipelines that a person has stopped."""
+
+from typing import Final, Literal
+
+from pydantic import AwareDatetime, Field
+
+from flyball_proto.events import Event, Wire
+
+MAX_WHY_CHARS: Final = 500
+
+Outcome = Literal["approved", "denied", "expired"]
+
+
+class Hold(Wire):
+    """One decision that waits or waited for a person: KV `holds`, key `id`.
+
+    Written by risk alone, from committed verdicts. Of one element and action at most one is open.
+    """
+
+    version: Literal[1] = 1
+    id: str = Field(description="`<pipeline>.<METRICS sequence>.<sample>`: the decision row.")
+    pipeline: str
+    partition: int = Field(ge=0)
+    element: str
+    labels: dict[str, str] = Field(default={})
+    action: str
+    score: float
+    risk: float = Field(ge=0, le=1)
+    category: str
+    reason: str = Field(description="Why a person is asked, in words.")
+    model: str = Field(description="Digest of the model that decided.")
+    trainer: str
+    epoch: int
+    time_ms: int = Field(description="Event time of the decision.")
+    expires_ms: int = Field(description="Event time from which it is expired.")
+    opened_at: AwareDatetime = Field(description="When the verdict was stored.")
+    state: Literal["open", "approved", "denied", "expired"] = "open"
+    answered_by: str = ""
+    answered_why: str = ""
+    answered_at: AwareDatetime | None = None
+
+
+class Answer(Wire):
+    """A person's answer to a hold, in band on `decisions.<pipeline>.<partition>.answers`."""
+
+    version: Literal[1] = 1
+    hold: str
+    answer: Literal["approve", "deny"]
+    by: str
+    why: str
+    at: AwareDatetime
+
+
+class Stop(Wire):
+    """Whether a person has stopped a pipeline: KV `stops`, key `<pipeline>`; written by risk."""
+
+    version: Literal[1] = 1
+    pipeline: str
+    stopped: bool
+    by: str
+    why: str
+    at: AwareDatetime
+
+
+class Held(Event):
+    """A decision began to wait for a person."""
+
+    domain, what = "risk", "held"
+    hold: Hold
+
+
+class HoldAnswered(Event):
+    """A hold ended: a person approved or denied it, or nobody answered in time."""
+
+    domain, what = "risk", "hold-answered"
+    hold: Hold
+
+
+class Stopped(Event):
+    """A person stopped the pipeline: no action goes out until a person resumes it."""
+
+    domain, what = "risk", "stopped"
+    by: str
+    why: str
+
+
+class Resumed(Event):
+    """A person let the pipeline act again."""
+
+    domain, what = "risk", "resumed"
+    by: str
+    why: str
+
+
+class ActionsStopped(Event):
+    """Actions that were cleared and, because a person stopped the pipeline, never sent."""
+
+    domain, what = "risk", "actions-stopped"
+    partition: int
+    decisions: tuple[str, ...] = Field(
+        min_length=1, max_length=500, description="`<pipeline>.<METRICS sequence>.<sample>` each."
+    )
