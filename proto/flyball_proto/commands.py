@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
+from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import Wire
 from flyball_proto.holds import MAX_WHY_CHARS, Hold, Stop
 
@@ -123,6 +124,49 @@ class StopReply(Reply):
 
     state: Stop | None = None
     changed: bool = False
+
+
+class PromoteModel(Wire):
+    """`cmd.deployer.promote`: a person makes an admitted model the active one, at once.
+
+    It is its own anchor then, a canary ends, a frozen seat is free again. A digest that was rolled
+    back may return this way, and only this way.
+    """
+
+    pipeline: str = Field(min_length=1)
+    digest: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+
+
+class RollBackSeat(Wire):
+    """`cmd.deployer.rollback`: a person takes the active model back to the anchor."""
+
+    pipeline: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+
+
+class PinSeat(Wire):
+    """`cmd.deployer.pin`: nothing moves by itself; a canary that is under way ends."""
+
+    pipeline: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+
+
+class UnpinSeat(Wire):
+    """`cmd.deployer.unpin`: evidence may move the seat again, pinned or frozen as it was."""
+
+    pipeline: str = Field(min_length=1)
+    by: str = Field(min_length=1)
+    why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
+
+
+class DeploymentReply(Reply):
+    """The deployment as it is now."""
+
+    deployment: ActiveModel | None = None
 
 
 class ListQuarantined(Wire):

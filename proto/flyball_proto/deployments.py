@@ -30,6 +30,14 @@ class Canary(Placed):
     )
 
 
+class Pin(Wire):
+    """A person said that nothing may move by itself."""
+
+    by: str
+    why: str
+    at: AwareDatetime
+
+
 class ActiveModel(Wire):
     """A pipeline's deployment in KV `deployments`, key `<pipeline>`, moved by compare-and-set.
 
@@ -68,6 +76,12 @@ class ActiveModel(Wire):
     outcome: str = Field(
         default="", description="What became of the judgement `handled`, in words."
     )
+    pinned: Pin | None = Field(
+        default=None, description="Nothing moves by itself until a person unpins it."
+    )
+    set_by: str = Field(
+        default="", description="The person who made this model active; empty = automation."
+    )
     activated: "DeploymentActivated | None" = None
     canary_moved: "CanaryMoved | None" = None
     person_asked: "PersonAsked | None" = None
@@ -91,9 +105,10 @@ class DeploymentActivated(Event):
     trainer: str
     epoch: int = Field(ge=1)
     reason: str
-    change: Literal["seat-zero", "succession", "refresh", "rollback"] = "seat-zero"
+    change: Literal["seat-zero", "succession", "refresh", "rollback", "promotion"] = "seat-zero"
     replaces: str = Field(default="", description="Digest of the model that was active before.")
     judgement: int = Field(default=0, ge=0, description="Number of the judgement behind it.")
+    by: str = Field(default="", description="The person who asked for it; empty = automation.")
 
 
 class CanaryMoved(Event):

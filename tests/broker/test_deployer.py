@@ -27,6 +27,14 @@ from flyball_local.engines import NatsEngine
 from flyball_local.natsconf import NatsConf
 from flyball_local.provision import provision_streams
 from flyball_proto import streams
+from flyball_proto.acts import Act
+from flyball_proto.commands import (
+    DeploymentReply,
+    PinSeat,
+    PromoteModel,
+    RollBackSeat,
+    UnpinSeat,
+)
 from flyball_proto.deployments import (
     ActiveModel,
     CanaryMoved,
@@ -280,3 +288,59 @@ async def test_it_gets_by_with_the_permissions_of_its_role(
             await chain.event(admin, CanaryMoved, unique, nth=2)
         await admin.close()
     assert "forbids" not in caplog.text
+
+
+async def test_a_person_promotes_pins_and_rolls_back_and_each_act_is_written_down(
+    provisioned: Client, others: Others, deployer: Callable[[], FastStream], unique: str
+) -> None:
+    who = {"pipeline": unique, "by": "ann", "why": "storm"}
+
+    async def order(verb: str, command: Any) -> DeploymentReply:
+        body = command.model_dump_json().encode()
+        return await chain.ask(provisioned, "deployer", verb, body, DeploymentReply)
+
+    await others.apply(promotion=AT_ONCE)
+    await others.admit("b1", "a1", "c1")
+    async with chain.running(deployer()):
+        await chain.event(provisioned, DeploymentActivated, unique)
+        promoted = await order("promote", PromoteModel(digest="a1", **who))
+        again = await order("promote", PromoteModel(digest="a1", **who))
+        pinned = await order("pin", PinSeat(**who))
+        await others.tell(others.superior("c1", "recent"))
+        await chain.settled(provisioned, "deployer-judged")
+        kept = await others.record()
+        unpinned = await order("unpin", UnpinSeat(**who))
+        back = await order("rollback", RollBackSeat(**who))
+        told = [await chain.event(provisioned, DeploymentActivated, unique, n) for n in (2, 3)]
+    assert promoted.deployment is not None
+    assert (promoted.deployment.digest, promoted.deployment.epoch) == ("a1", 2)
+    assert again.error is not None
+    assert (again.error.kind, "active already" in again.error.message) == ("conflict", True)
+    assert pinned.ok
+    assert kept.digest == "a1"
+    assert "pinned by ann: storm" in kept.outcome
+    assert unpinned.ok
+    assert back.deployment is not None
+    assert back.deployment.digest == "b1"
+    assert [(t.change, t.digest, t.by) for t in told] == [
+        ("promotion", "a1", "ann"),
+        ("rollback", "b1", "ann"),
+    ]
+    acts = await acts_of(provisioned, "deployer", 5)
+    assert [(a.verb, a.outcome) for a in acts] == [
+        ("promote", "done"),
+        ("promote", "refused"),
+        ("pin", "done"),
+        ("unpin", "done"),
+        ("rollback", "done"),
+    ]
+    assert {(a.by, a.why) for a in acts} == {("ann", "storm")}
+
+
+async def acts_of(client: Client, service: str, count: int) -> list[Act]:
+    """The last acts of a service, oldest first."""
+    js = client.jetstream()
+    info = await js.stream_info(streams.AUDIT.name)
+    last = info.state.last_seq
+    messages = [await js.get_msg(streams.AUDIT.name, n) for n in range(last - count + 1, last + 1)]
+    return [Act.model_validate_json(m.data or b"") for m in messages]

@@ -7,10 +7,12 @@ from flyball_deployer import moves
 from flyball_deployer.moves import Announcement, Stay
 from flyball_deployer.policy import Policy
 from flyball_deployer.rollout import Event, decide
+from flyball_deployer.steering import Order, steer
 from flyball_deployer.store import Seats
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
+from flyball_proto.commands import Failure, PromoteModel
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, ModelTripped
 from flyball_proto.judgements import AnyJudgement
@@ -50,6 +52,23 @@ class Activation:
     async def trip(self, trip: ModelTripped) -> None:
         """Take a model that cannot answer out of its place."""
         await self._act(trip, trip.digest, Policy())
+
+    async def obey(self, order: Order) -> ActiveModel | Failure:
+        """Carry a person's order out; the deployment then, or why nothing was done."""
+        pipeline = order.pipeline
+        async with self._turn:
+            named = order.digest if isinstance(order, PromoteModel) else ""
+            seat, revision = await self._seats.load(pipeline, named)
+            if seat.record is not None:
+                await self._tell(pipeline, seat.record)
+            made = steer(seat, order, now=clock.utc_now())
+            if isinstance(made, Failure):
+                return made
+            record = made.record.model_copy(update={"outcome": made.reason})
+            await self._seats.move(pipeline, record, revision=revision)
+            log.info("%s, epoch %d: %s", pipeline, record.epoch, made.reason)
+            await self._tell(pipeline, record)
+            return record
 
     async def fill(self, pipeline: str) -> None:
         """Let an admitted baseline take an empty seat: its event may still be under way."""

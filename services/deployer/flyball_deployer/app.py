@@ -1,19 +1,29 @@
 """Wiring of the deployer: admissions, judgements, trips and marks in, deployments out."""
 
 from faststream import FastStream
+from faststream.nats import NatsBroker
 
 from flyball_deployer.activating import Activation
+from flyball_deployer.ordering import Orders
 from flyball_deployer.settings import Settings
 from flyball_deployer.settling import Settling
 from flyball_deployer.store import Seats
 from flyball_kit import connect
+from flyball_kit.acts import Acts
 from flyball_kit.announce import Announcer
 from flyball_kit.connect import client_of, follow
 from flyball_kit.kv import Kv
 from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
-from flyball_proto import streams
+from flyball_proto import streams, subjects
+from flyball_proto.commands import (
+    DeploymentReply,
+    PinSeat,
+    PromoteModel,
+    RollBackSeat,
+    UnpinSeat,
+)
 from flyball_proto.deployments import (
     ActiveModel,
     CanaryMoved,
@@ -70,6 +80,7 @@ def build(settings: Settings | None = None) -> FastStream:
         """Say with which epoch everything judged up to the mark is in force."""
         await settling.settle(event)
 
+    _answer_people(broker, Orders(activation, Acts(lambda: client_of(broker), SERVICE)))
     tasks.spawn("sweep", lambda: activation.sweep_for_ever(settings.sweep_s))
     tasks.add("settling", settling)
     return assemble(
@@ -79,3 +90,25 @@ def build(settings: Settings | None = None) -> FastStream:
         tasks=tasks,
         description="Decides which model is active where.",
     )
+
+
+def _answer_people(broker: NatsBroker, orders: Orders) -> None:
+    @broker.subscriber(subjects.command(SERVICE, "promote"), queue=SERVICE)
+    async def on_promote(order: PromoteModel) -> DeploymentReply:
+        """Make an admitted model the active one, because a person says so."""
+        return await orders.carry_out(order)
+
+    @broker.subscriber(subjects.command(SERVICE, "rollback"), queue=SERVICE)
+    async def on_rollback(order: RollBackSeat) -> DeploymentReply:
+        """Take the active model back to the anchor, because a person says so."""
+        return await orders.carry_out(order)
+
+    @broker.subscriber(subjects.command(SERVICE, "pin"), queue=SERVICE)
+    async def on_pin(order: PinSeat) -> DeploymentReply:
+        """Let nothing move by itself."""
+        return await orders.carry_out(order)
+
+    @broker.subscriber(subjects.command(SERVICE, "unpin"), queue=SERVICE)
+    async def on_unpin(order: UnpinSeat) -> DeploymentReply:
+        """Let evidence move the seat again."""
+        return await orders.carry_out(order)

@@ -16,12 +16,13 @@ from flyball_proto.deployments import (
     CanaryMoved,
     DeploymentActivated,
     PersonAsked,
+    Pin,
     Placed,
 )
 from flyball_proto.events import ModelRecord
 
 Announcement = DeploymentActivated | CanaryMoved | PersonAsked
-Change = Literal["seat-zero", "succession", "refresh", "rollback"]
+Change = Literal["seat-zero", "succession", "refresh", "rollback", "promotion"]
 
 _FIELDS: Final[Mapping[type[Announcement], str]] = {
     DeploymentActivated: "activated",
@@ -32,12 +33,16 @@ _FIELDS: Final[Mapping[type[Announcement], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why something moves, and when. `judgement` is the number of the one behind it, 0 = none."""
+    """Why something moves, and when.
+
+    `judgement` is the number of the one behind it, 0 = none; `by` the person, empty = nobody.
+    """
 
     pipeline: str
     now: datetime
     reason: str
     judgement: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ def activate(
             "epoch": record.epoch + 1,
             "since": cause.now,
             "reason": cause.reason,
+            "set_by": cause.by,
         }
         | fields
     )
@@ -121,6 +127,29 @@ def roll_back(record: ActiveModel, to: Placed, cause: Cause, *, event_ms: int) -
         rollback_ms=max(1, event_ms),
     )
     return _with_end_of_canary(moved, record.canary, cause)
+
+
+def promote(record: ActiveModel, model: Placed, cause: Cause) -> Transition:
+    """A person's choice answers and is its own anchor; nothing of what barred it is left."""
+    moved = activate(
+        record,
+        model,
+        cause,
+        "promotion",
+        anchor=None,
+        canary=None,
+        may_refresh=True,
+        frozen=False,
+        rolled_back=tuple(known for known in record.rolled_back if known != model.digest),
+    )
+    return _with_end_of_canary(moved, record.canary, cause)
+
+
+def pin(record: ActiveModel, pinned: Pin, cause: Cause) -> Transition:
+    """Nothing moves by itself from now on; a canary ends without being remembered."""
+    epoch = record.epoch + 1 if record.canary else record.epoch
+    fields = {"pinned": pinned, "frozen": False, "canary": None, "epoch": epoch}
+    return _with_end_of_canary(rest(record, cause.reason, **fields), record.canary, cause)
 
 
 def freeze(record: ActiveModel, cause: Cause) -> Transition:
@@ -196,6 +225,7 @@ def _activated(
         change=change,
         replaces=replaces,
         judgement=cause.judgement,
+        by=cause.by,
     )
 
 

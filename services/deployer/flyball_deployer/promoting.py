@@ -40,6 +40,8 @@ def _bars_succession(record: ActiveModel, won: Superior) -> str | None:
 
 
 def _bars_any(record: ActiveModel, digest: str) -> str | None:
+    if record.pinned is not None:
+        return f"pinned by {record.pinned.by}: {record.pinned.why}"
     if record.frozen:
         return "the seat is frozen until a person decides"
     if digest in record.rolled_back:

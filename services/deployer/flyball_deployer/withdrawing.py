@@ -20,7 +20,9 @@ def degraded(record: ActiveModel, judged: Degraded, cause: Cause) -> Transition:
     if (reason := _only_told(record, judged, found)) is not None:
         return moves.rest(record, reason)
     reason = f"the active model does harm and the anchor is better ({found})"
-    if (to := _fallback(record)) is None:
+    if (person := _set_by_a_person(record)) is not None:
+        return _ask_once(record, record.digest, replace(cause, reason=f"{reason}; {person}"))
+    if (to := fallback(record)) is None:
         return _ask_once(record, record.digest, replace(cause, reason=f"{reason}; no fallback"))
     if _too_soon(record, judged.event_ms):
         return moves.freeze(record, replace(cause, reason=f"{reason}; {TOO_SOON}"))
@@ -37,6 +39,15 @@ def _only_told(record: ActiveModel, judged: Degraded, found: str) -> str | None:
         return "the seat is frozen until a person decides"
     if judged.digest != record.digest:
         return f"the watch sounded for {short(judged.digest)}, {short(record.digest)} is active"
+    return None
+
+
+def _set_by_a_person(record: ActiveModel) -> str | None:
+    """Why automation may not take the active model away, or None."""
+    if record.pinned is not None:
+        return f"pinned by {record.pinned.by}, so a person decides"
+    if record.set_by:
+        return f"made active by {record.set_by}, so a person decides"
     return None
 
 
@@ -57,18 +68,25 @@ def tripped(record: ActiveModel, trip: ModelTripped, now: datetime) -> Transitio
 
 
 def _replace_tripped(record: ActiveModel, cause: Cause) -> Transition | Stay:
-    """Who cannot answer cannot stay, frozen or not; the second time in a day it also freezes."""
-    if (to := _fallback(record)) is None:
+    """Who cannot answer cannot stay, frozen, pinned or a person's choice; then a person is told.
+
+    The second time in a day it also freezes.
+    """
+    if (to := fallback(record)) is None:
         return _ask_once_or_stay(record, record.digest, cause)
     moved = moves.roll_back(record, to, cause, event_ms=record.heard_ms)
     if not _too_soon(record, record.heard_ms):
-        return moved
+        person = _set_by_a_person(record)
+        if person is None:
+            return moved
+        told = replace(cause, reason=f"{cause.reason}; {person}")
+        return moves.ask(moved, moved.record.digest, told)
     frozen = replace(moved, record=moved.record.model_copy(update={"frozen": True}))
     why = f"{cause.reason}; {TOO_SOON}"
     return moves.ask(frozen, moved.record.digest, replace(cause, reason=why))
 
 
-def _fallback(record: ActiveModel) -> Placed | None:
+def fallback(record: ActiveModel) -> Placed | None:
     """Where a rollback leads: the anchor, the baseline if the active model is its own; or None."""
     for place in (record.anchor, record.baseline):
         if place is not None and place.digest != record.digest:
