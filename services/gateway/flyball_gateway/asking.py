@@ -1,0 +1,178 @@
+"""Asks other services on a person's behalf, once their role allows it.
+
+The HTTP routes and the page both come through here. The services keep the record of what they
+did; what is forbidden never reaches them and is recorded here.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, TypeVar
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from pydantic import ValidationError
+
+from flyball_gateway.access import Act, Person, may, who_may
+from flyball_kit.errors import PermanentError, TransientError
+from flyball_proto import subjects
+from flyball_proto.commands import (
+    AnswerHold,
+    Apply,
+    ApplyReply,
+    HoldReply,
+    Reply,
+    ResumePipeline,
+    StopPipeline,
+    StopReply,
+)
+from flyball_proto.events import Wire
+from flyball_proto.holds import Hold, Stop
+
+TIMEOUT_S: Final = 10.0
+"""Risk answers within 5 s, also when it has to say that it does not know yet."""
+
+R = TypeVar("R", bound=Reply)
+Forbidden = Callable[[Person, Act, str], Awaitable[None]]
+"""Notes that somebody asked for what they may not: who, what, and of what."""
+
+
+class RefusedError(PermanentError):
+    """A service refused what was asked; `kind` is the service's own stable word."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind, self.message = kind, message
+        super().__init__(message)
+
+
+class ForbiddenError(PermanentError):
+    """The person's role may not do this, or the person may not come in any more."""
+
+    kind = "forbidden"
+
+
+class Asking:
+    """What people ask of the services.
+
+    `still` says whether a person who came in once may still act: a page may be open while
+    somebody takes its access away.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], Client],
+        apply: Callable[[Apply], Awaitable[ApplyReply]],
+        *,
+        still: Callable[[Person], bool],
+        forbidden: Forbidden,
+    ) -> None:
+        self._client, self._apply = client, apply
+        self._still, self._forbidden = still, forbidden
+
+    async def answer(
+        self, person: Person, hold: str, answer: Literal["approve", "deny"], why: str
+    ) -> Hold:
+        """Approve or deny a decision that waits; returns it as it is afterwards.
+
+        Raises:
+            ForbiddenError: The role may not.
+            RefusedError: Risk said no, and why; e.g. `not-found`, `conflict`, `expired`.
+            TransientError: Risk did not answer; whether it was done shows in the hold.
+        """
+        await self.check(person, "answer", f"hold {hold}")
+        command = AnswerHold(hold=hold, answer=answer, by=person.name, why=why)
+        reply = await self._ask("risk", "answer-hold", command, HoldReply)
+        if reply.hold is None:
+            raise RefusedError("no-hold", f"risk answered {hold} without saying what became of it")
+        return reply.hold
+
+    async def stop(self, person: Person, pipeline: str, why: str) -> Stop:
+        """Stop a pipeline: no action of it is stored after this returns.
+
+        Raises:
+            ForbiddenError, RefusedError, TransientError: as `answer`.
+        """
+        await self.check(person, "stop", f"pipeline {pipeline}")
+        command = StopPipeline(pipeline=pipeline, by=person.name, why=why)
+        return _state(await self._ask("risk", "stop", command, StopReply), pipeline)
+
+    async def resume(self, person: Person, pipeline: str, why: str) -> Stop:
+        """Let a stopped pipeline act again, from the next decision on.
+
+        Raises:
+            ForbiddenError, RefusedError, TransientError: as `answer`.
+        """
+        await self.check(person, "resume", f"pipeline {pipeline}")
+        command = ResumePipeline(pipeline=pipeline, by=person.name, why=why)
+        return _state(await self._ask("risk", "resume", command, StopReply), pipeline)
+
+    async def apply(
+        self, person: Person, documents: Sequence[dict[str, object]], why: str
+    ) -> ApplyReply:
+        """Bring a specification into force.
+
+        Raises:
+            ForbiddenError: The role may not.
+            RefusedError: It is not valid, or conflicts with what runs; nothing changed.
+        """
+        await self.check(person, "apply", "a specification")
+        reply = await self._apply(Apply(objects=tuple(documents), by=person.name, why=why))
+        _check(reply)
+        return reply
+
+    async def check(self, person: Person, act: Act, of: str) -> None:
+        """Whether the person may do this to that, now.
+
+        Raises:
+            ForbiddenError: they may not; it names the role found and those that may.
+        """
+        if not self._still(person):
+            raise ForbiddenError(
+                f"the access of {person.name} has ended; ask for a new login link "
+                "(flyball users invite)"
+            )
+        if may(person, act):
+            return
+        await self._forbidden(person, act, of)
+        raise ForbiddenError(
+            f"{person.name} is {person.role}, who may not {act} ({of}); those who may are "
+            f"{', '.join(who_may(act))}: ask one of them, or for another role"
+        )
+
+    async def _ask(self, service: str, verb: str, command: Wire, kind: type[R]) -> R:
+        subject = subjects.command(service, verb)
+        try:
+            found = await self._client().request(
+                subject, command.model_dump_json().encode(), timeout=TIMEOUT_S
+            )
+        except NoRespondersError as error:
+            raise TransientError(
+                f"nobody answers {subject}: {service} is not running, so nothing was done; "
+                f"see its log and flyball status"
+            ) from error
+        except (NatsError, OSError) as error:
+            raise TransientError(
+                f"{service} did not answer {subject} ({error!r}); look whether it was done before "
+                "asking again"
+            ) from error
+        try:
+            reply = kind.model_validate_json(found.data)
+        except ValidationError as error:
+            raise RefusedError(
+                "unreadable", f"{service} answered {verb} with something else than {kind.__name__}"
+            ) from error
+        _check(reply)
+        return reply
+
+
+def _check(reply: Reply) -> None:
+    if reply.ok:
+        return
+    if reply.error is None:
+        raise RefusedError("refused", "refused without a reason")
+    raise RefusedError(reply.error.kind, reply.error.message)
+
+
+def _state(reply: StopReply, pipeline: str) -> Stop:
+    if reply.state is None:
+        raise RefusedError("no-state", f"risk answered about {pipeline} without saying its state")
+    return reply.state
