@@ -169,6 +169,42 @@ class DeploymentReply(Reply):
     deployment: ActiveModel | None = None
 
 
+class DoraRequest(Wire):
+    """`cmd.gateway.dora`: how well the loop delivers."""
+
+    pipeline: str = Field(min_length=1)
+
+
+class Dora(Wire):
+    """DORA's measures of one pipeline's deployments; None = nothing to measure by yet."""
+
+    pipeline: str
+    since: AwareDatetime | None = Field(description="The oldest event that was looked at.")
+    deployments: int = Field(description="Full activations of a learnt model.")
+    by_change: dict[str, int] = Field(description="Successions, refreshes, promotions apart.")
+    per_day: float | None = Field(description="Deployment frequency.")
+    change_lead_s: float | None = Field(description="Specification applied → active, median.")
+    machine_lead_s: float | None = Field(description="End of the fit → active, median.")
+    data_lead_s: float | None = Field(
+        description="Newest row learnt from → evidence for it, event time, median."
+    )
+    failed: int = Field(description="Rolled back or overridden by a person within a day.")
+    change_fail_rate: float | None
+    recovery_s: float | None = Field(description="Failed activation → restored model, median.")
+    alarm_to_recovery_s: float | None = Field(description="Alarm → restored model, median.")
+    rework_rate: float | None = Field(
+        description="Rollbacks and trainings because of drift, a deployment."
+    )
+    waited_for_people_s: float | None = Field(description="Asked → decided, median.")
+    promotion_yield: float | None = Field(description="Deployments a learnt model.")
+
+
+class DoraReply(Reply):
+    """The measures."""
+
+    dora: Dora | None = None
+
+
 class ListQuarantined(Wire):
     """`cmd.ingest.quarantine`: refused reports of a source, newest first.
 
