@@ -1,9 +1,10 @@
-"""Puts a service together: broker, tasks, health and probes, in the right order.
+"""Puts a service together: broker, tasks, health, pulse and probes, in the right order.
 
 Start: probes, then the broker with its handlers, then the tasks. Stop: the tasks first (folds
 commit and save), then the broker (handlers finish), then the probes.
 """
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -18,6 +19,7 @@ from flyball_kit.connect import client_of
 from flyball_kit.fold.errors import Fenced, InputChanged, InputLost, OutputLost
 from flyball_kit.health import Health
 from flyball_kit.probes import Probes
+from flyball_kit.pulses import Pulses
 from flyball_kit.settings import KitSettings
 from flyball_kit.tasks import Tasks
 from flyball_proto import events
@@ -43,6 +45,8 @@ def assemble(
     """
     tasks, health = tasks or Tasks(service), health or Health()
     _register_checks(health, settings, broker, tasks)
+    pulses = Pulses(service, lambda: client_of(broker), pid=os.getpid(), health=health, tasks=tasks)
+    tasks.spawn("pulse", pulses.beat_for_ever)
 
     async def start() -> None:
         await _subscribed(client_of(broker))

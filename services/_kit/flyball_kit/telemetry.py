@@ -19,11 +19,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from flyball_kit import clock
 from flyball_kit.fold.contract import Fold, Input, Output
 from flyball_kit.fold.routes import Dispatch
+from flyball_kit.latencies import Latencies
 from flyball_kit.settings import KitSettings, open_telemetry
 
 TRACEPARENT: Final = "traceparent"
 MAX_LINKS: Final = 8
 """Sampled inputs that a batch's span names; further ones are not named."""
+
+NS_A_MS: Final = 1_000_000
 
 COMMIT_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -72,7 +75,7 @@ def set_up(settings: KitSettings, service: str) -> Telemetry:
 
 
 class FoldTelemetry:
-    """A `FoldObserver` that counts: rows, commits, retries, reopened readers, lag.
+    """A `FoldObserver` that counts: rows, commits, latency, retries, reopened readers, lag.
 
     What every commit changes is a plain number here, read when metrics are collected: an SDK counter
     costs 7 microseconds a call, which a commit of one row feels. A fold that ended stays with its
@@ -94,13 +97,17 @@ class FoldTelemetry:
             description="From the first publish of an output to its acknowledgement.",
             explicit_bucket_boundaries_advisory=COMMIT_BUCKETS_S,
         )
-        self._counts = _FOLDS.setdefault(fold, _Counts())
+        self._counts = _FOLDS.setdefault(fold, FoldCounts())
 
     def committed(self, output: Output, duration_s: float) -> None:
         """Count an output and its rows."""
         self._counts.commits += 1
         self._counts.rows += output.rows
         self._seconds.record(duration_s, self._labels)
+
+    def answered(self, stored_ns: int) -> None:
+        """Count how long a commit's oldest input took to it."""
+        self._counts.latencies.add((clock.wall_ns() - stored_ns) / NS_A_MS)
 
     def retried(self) -> None:
         """Count a commit that was sent again."""
@@ -116,13 +123,27 @@ class FoldTelemetry:
 
 
 @dataclass(slots=True)
-class _Counts:
+class FoldCounts:
+    """What one fold or dispatcher of this process has done so far."""
+
     rows: int = 0
     commits: int = 0
     lag: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
 
 
-_FOLDS: Final[dict[str, _Counts]] = {}
+_FOLDS: Final[dict[str, FoldCounts]] = {}
+
+
+def folds() -> Mapping[str, FoldCounts]:
+    """Every fold and dispatcher that ever ran in this process, by name."""
+    return _FOLDS
+
+
+def turn() -> None:
+    """A second passed: latencies of ten turns ago are forgotten."""
+    for counts in _FOLDS.values():
+        counts.latencies.turn()
 
 
 @cache

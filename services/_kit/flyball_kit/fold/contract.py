@@ -180,6 +180,10 @@ class FoldObserver(Protocol):
         """An output was stored; `duration_s` from first publish to acknowledgement."""
         ...
 
+    def answered(self, stored_ns: int) -> None:
+        """An output of new input was stored; the broker had stored the oldest at `stored_ns`."""
+        ...
+
     def retried(self) -> None:
         """A publish got no answer, or the output stream is full; it is tried again."""
         ...
@@ -197,6 +201,9 @@ class Unobserved:
     """The observer of a fold that nobody watches."""
 
     def committed(self, output: Output, duration_s: float) -> None:
+        """Say nothing."""
+
+    def answered(self, stored_ns: int) -> None:
         """Say nothing."""
 
     def retried(self) -> None:

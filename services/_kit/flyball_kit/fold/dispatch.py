@@ -158,10 +158,12 @@ class Dispatcher(Loop):
     @override
     async def _cycle(self) -> None:
         await self.reader.ready(min(self._options.reader.heartbeat_s, self._options.save_every_s))
+        oldest_ns = self.reader.oldest_ns
         dispatches = self._gather()
         await self.reader.ask()
         if dispatches:
             await self._deliver_all(dispatches)
+            self._observer.answered(oldest_ns)
         self._done = self._gathered
         surely = self.reader.surely_read
         if not self._time_ns and self.reader.is_empty:  # see FoldRunner._renewal_is_due

@@ -136,6 +136,11 @@ class PairedReader(Reader):
     def is_empty(self) -> bool:
         return self._head is None and super().is_empty
 
+    @property
+    @override
+    def oldest_ns(self) -> int:
+        return super().oldest_ns if self._head is None else self._head[0].time_ns
+
     @override
     async def ready(self, timeout_s: float) -> None:
         if self._head is None:

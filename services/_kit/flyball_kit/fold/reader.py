@@ -99,6 +99,11 @@ class Reader:
         """Whether everything received was popped."""
         return not self._queue
 
+    @property
+    def oldest_ns(self) -> int:
+        """When the broker stored the oldest message that waits here; 0 = none waits."""
+        return self._queue[0].time_ns if self._queue else 0
+
     async def start(self) -> None:
         """Make the consumer. May be called again after it failed."""
         await self._open()

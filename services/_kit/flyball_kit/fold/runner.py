@@ -88,6 +88,7 @@ class FoldRunner(Loop):
         self._mark: str | None = None
         self._memo: str | None = None
         self._durable: DurableSnapshots | None = None
+        self._oldest_ns = 0  # when the oldest input of the batch was stored; 0 = it has none
         self._behind_snapshot = 0  # first input folded after the last durable snapshot; 0 = none
         self._next_snapshot_s = self._next_tick_s = self._committed_s = 0.0
 
@@ -203,6 +204,7 @@ class FoldRunner(Loop):
     @override
     async def _cycle(self) -> None:
         await self.reader.ready(self._wait_s())
+        self._oldest_ns = 0 if self._rebuild else self.reader.oldest_ns
         self._gather()
         await self.reader.ask()
         now_s = monotonic_s()
@@ -272,6 +274,8 @@ class FoldRunner(Loop):
         self._memo = output.memo if output.memo is not None else self._memo
         await self._commit(output, self._since())
         self._stats.rows += output.rows
+        if self._oldest_ns:
+            self._observer.answered(self._oldest_ns)
         await self._pass_gate(output)
 
     async def _pass_gate(self, output: Output) -> None:
