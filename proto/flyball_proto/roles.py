@@ -213,6 +213,7 @@ _SERVICES: Final = (
             *_info(streams.METRICS.name),
             *_info(streams.FEATURES.name),
             *_info(streams.QUARANTINE.name),
+            f"$JS.API.STREAM.PURGE.KV_{streams.ACCESS.name}",
         ),
         hears=("pulse.*",),
     ),

@@ -101,6 +101,7 @@ MAY_PUBLISH = {
     "$JS.API.STREAM.PURGE.METRICS": "ingest",
     "$JS.API.STREAM.PURGE.VERDICTS": "risk",
     "$JS.API.STREAM.PURGE.DECISIONS": "inference risk",
+    "$JS.API.STREAM.PURGE.KV_access": "gateway",
     "$JS.API.STREAM.PURGE.AUDIT": "-",
     "$JS.API.STREAM.PURGE.EVENTS": "-",
     "$JS.API.STREAM.CREATE.MINE": "-",

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from flyball_kit.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class Http:
         class Server(uvicorn.Server):
             """Signals belong to the service, which stops this with its other parts."""
 
+            @override
             @contextlib.contextmanager
             def capture_signals(self) -> Iterator[None]:
                 yield
