@@ -3,6 +3,7 @@
 from faststream import FastStream
 
 from flyball_ingest.pipelines import Pipelines
+from flyball_ingest.refusals import Refusals
 from flyball_ingest.settings import Settings
 from flyball_ingest.stages import SERVICE
 from flyball_kit import connect
@@ -13,7 +14,8 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.specifications import Specifications
 from flyball_kit.tasks import Tasks
-from flyball_proto import streams
+from flyball_proto import streams, subjects
+from flyball_proto.commands import ListQuarantined, QuarantinedReply
 from flyball_proto.spec import Pipeline, Source
 
 
@@ -31,6 +33,13 @@ def build(settings: Settings | None = None) -> FastStream:
     specifications = Specifications(applied=running.apply, gone=running.end, health=health)
     sources = Kv[Source](lambda: client_of(broker), streams.PIPELINES, Source)
     pipelines = Kv[Pipeline](lambda: client_of(broker), streams.PIPELINES, Pipeline)
+    refusals = Refusals(lambda: client_of(broker))
+
+    @broker.subscriber(subjects.command(SERVICE, "quarantine"), queue=SERVICE)
+    async def on_quarantine(command: ListQuarantined) -> QuarantinedReply:
+        """Show what was refused and why."""
+        return await refusals.answer(command)
+
     tasks.spawn("sources", lambda: specifications.follow_sources(sources))
     tasks.spawn("pipelines", lambda: specifications.follow_pipelines(pipelines))
     return assemble(
