@@ -1,5 +1,6 @@
 """`kind: Source`: what the network sends, and what of it is believed."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -105,6 +106,19 @@ class Truth(SpecModel):
     )
 
 
+TIME_FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "row")
+_DATE = re.compile(r"(?=.*%[yY])(?=.*%[mbB])(?=.*%d)")
+
+
+def _time_format(text: str) -> str:
+    if text not in TIME_FORMATS and not _DATE.match(text):
+        raise wrong(
+            f"one of {', '.join(TIME_FORMATS)}, or a pattern with year, month and day, e.g. "
+            "%d/%m/%Y %H:%M"
+        )
+    return text
+
+
 class CsvMapping(SpecModel):
     """How `replay` reads a CSV file as reports of this source.
 
@@ -112,8 +126,11 @@ class CsvMapping(SpecModel):
     """
 
     time: Text = Field(default="timestamp", description="Column of the event time.")
-    time_format: Literal["iso", "epoch_s", "epoch_ms"] = Field(
-        default="iso", description="How it is written; ISO times without a zone are UTC."
+    time_format: Annotated[str, AfterValidator(_time_format)] = Field(
+        default="iso",
+        description="How it is written: iso, epoch_s, epoch_ms, epoch_us, epoch_ns, or a pattern "
+        "with %, e.g. %d/%m/%Y %H:%M. Times without a zone are UTC. row: the file has no times, "
+        "one row a second from 2000-01-01.",
     )
     element: Text = Field(default="element", description="Column of the element's name.")
     one_element: Annotated[str, AfterValidator(_element_name)] | None = Field(
@@ -124,6 +141,20 @@ class CsvMapping(SpecModel):
     )
     labels: dict[LabelName, Text] = Field(
         default_factory=dict, description="Label to column, where they differ."
+    )
+    separator: Literal[",", ";", "\t", "|"] = Field(default=",", description="Between two cells.")
+    decimal: Literal[".", ","] = Field(default=".", description="Before the digits of a fraction.")
+    encoding: Literal["utf-8", "utf-16", "cp1252"] = Field(
+        default="utf-8", description="How the file's characters are written."
+    )
+    header: Flag = Field(
+        default=True,
+        description="The first row names the columns; without one they are column_1, column_2, ...",
+    )
+    order: Literal["file", "time"] = Field(
+        default="file",
+        description="In which order rows are played: as they stand, or sorted by time (at most "
+        "500 000 rows).",
     )
     missing: tuple[str, ...] = Field(
         default=MISSING,
