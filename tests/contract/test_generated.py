@@ -4,6 +4,8 @@ import pytest
 
 from flyball_local import generate
 
+REFERENCES = ("settings", "specification", "events", "subjects", "cli")
+
 
 @pytest.fixture(scope="module")
 def generated() -> dict[str, tuple[bool, str]]:
@@ -25,8 +27,7 @@ def test_all_kinds_of_files_are_among_them(generated: dict[str, tuple[bool, str]
     assert {
         "proto/flyball_proto/data_plane_pb2.py",
         "proto/flyball_proto/data_plane_pb2.pyi",
-        "docs/reference/settings.md",
-        "docs/reference/specification.md",
+        *(f"docs/reference/{page}.md" for page in REFERENCES),
         *(f"services/{name}/asyncapi.json" for name in generate.services()),
     } == set(generated)
 
