@@ -23,6 +23,7 @@ F32: Final = np.dtype("<f4")
 F64: Final = np.dtype("<f8")
 
 Column = NDArray[Any]
+_Word = TypeVar("_Word", bound=IntEnum)
 _Batch = TypeVar("_Batch", pb.FeatureBatch, pb.DecisionBatch, pb.VerdictBatch, pb.SampleBatch)
 
 
@@ -80,6 +81,29 @@ class Verdict(IntEnum):
     """Recorded only: the pipeline is advisory."""
     WITHHOLD = 7
     """Would have been dispatched, but was left alone at random, so that effects stay measurable."""
+
+
+class Outcome(IntEnum):
+    """How a hold ended."""
+
+    APPROVED = 1
+    """The action goes out."""
+    DENIED = 2
+    EXPIRED = 3
+    """Nobody answered in time."""
+
+
+class Result(IntEnum):
+    """What an answer to a hold came to."""
+
+    ENDED = 1
+    """It ended the hold."""
+    NOTED = 2
+    """It counts, but more people must agree."""
+    REFUSED = 3
+    """The action may not go out now; the hold still waits."""
+    UNKNOWN = 4
+    """No such hold waits (any more)."""
 
 
 DISPATCHED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.REPLACE)
@@ -221,6 +245,49 @@ class Decisions:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A decision that waits, or waited, for a person; see `data_plane.proto` for the units."""
+
+    decision: str
+    element: str
+    label_set: str
+    action: str
+    score: float
+    risk: float
+    category: int
+    reason: str
+    model: Model
+    time_ms: int
+    expires_ms: int
+    opened_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The end of a hold; `before` rows of its batch came before it."""
+
+    hold: Waiting
+    outcome: Outcome
+    by: str
+    why: str
+    at_ms: int
+    clock_ms: int
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of one person's answer; `sequence` is its place in DECISIONS."""
+
+    sequence: int
+    decision: str
+    result: Result
+    detail: str
+    by: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     """What risk judged of each row."""
 
@@ -239,6 +306,9 @@ class Verdicts:
     risk: Column  # f64 (n,), rounded to 1e-6
     reason: Sequence[str]
     reason_index: Column  # u16 (n,), 0 = none
+    opened: Sequence[Waiting] = ()
+    released: Sequence[Released] = ()
+    answered: Sequence[Answered] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,6 +551,9 @@ def encode_verdicts(batch: Verdicts) -> bytes:
     message.risk = _bytes(batch.risk, F64)
     message.reason.extend(batch.reason)
     message.reason_index = _bytes(batch.reason_index, U16)
+    message.opened.extend(map(_put_waiting, batch.opened))
+    message.released.extend(map(_put_released, batch.released))
+    message.answered.extend(map(_put_answered, batch.answered))
     return message.SerializeToString()
 
 
@@ -509,6 +582,9 @@ def decode_verdicts(data: bytes) -> Verdicts:
         _column(message.risk, F64, n, "risk"),
         tuple(message.reason),
         _column(message.reason_index, U16, n, "reason_index"),
+        tuple(map(_waiting, message.opened)),
+        tuple(map(_released, message.released)),
+        tuple(map(_answered, message.answered)),
     )
 
 
@@ -582,6 +658,96 @@ def decode_samples(data: bytes) -> Samples:
         message.unlabelled,
         message.share,
     )
+
+
+def _put_waiting(hold: Waiting) -> pb.Waiting:
+    return pb.Waiting(
+        decision=hold.decision,
+        element=hold.element,
+        label_set=hold.label_set,
+        action=hold.action,
+        score=hold.score,
+        risk=hold.risk,
+        category=hold.category,
+        reason=hold.reason,
+        model=_model_ref(hold.model),
+        time_ms=hold.time_ms,
+        expires_ms=hold.expires_ms,
+        opened_ms=hold.opened_ms,
+    )
+
+
+def _waiting(message: pb.Waiting) -> Waiting:
+    return Waiting(
+        message.decision,
+        message.element,
+        message.label_set,
+        message.action,
+        message.score,
+        message.risk,
+        message.category,
+        message.reason,
+        _model(message.model),
+        message.time_ms,
+        message.expires_ms,
+        message.opened_ms,
+    )
+
+
+def _put_released(end: Released) -> pb.Released:
+    return pb.Released(
+        hold=_put_waiting(end.hold),
+        outcome=end.outcome,
+        by=end.by,
+        why=end.why,
+        at_ms=end.at_ms,
+        clock_ms=end.clock_ms,
+        before=end.before,
+    )
+
+
+def _released(message: pb.Released) -> Released:
+    return Released(
+        _waiting(message.hold),
+        _known(Outcome, message.outcome),
+        message.by,
+        message.why,
+        message.at_ms,
+        message.clock_ms,
+        message.before,
+    )
+
+
+def _put_answered(answer: Answered) -> pb.Answered:
+    return pb.Answered(
+        sequence=answer.sequence,
+        decision=answer.decision,
+        result=answer.result,
+        detail=answer.detail,
+        by=answer.by,
+        at_ms=answer.at_ms,
+    )
+
+
+def _answered(message: pb.Answered) -> Answered:
+    return Answered(
+        message.sequence,
+        message.decision,
+        _known(Result, message.result),
+        message.detail,
+        message.by,
+        message.at_ms,
+    )
+
+
+def _known(kind: type[_Word], value: int) -> _Word:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise BatchError(
+            f"{kind.__name__.lower()} {value}: none of {', '.join(w.name for w in kind)}; was it "
+            "written by another version?"
+        ) from error
 
 
 def _model_ref(model: Model) -> pb.ModelRef:

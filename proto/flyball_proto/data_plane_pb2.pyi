@@ -187,8 +187,70 @@ class DecisionBatch(_message.Message):
     quality: bytes
     def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ...) -> None: ...
 
+class Waiting(_message.Message):
+    __slots__ = ("decision", "element", "label_set", "action", "score", "risk", "category", "reason", "model", "time_ms", "expires_ms", "opened_ms")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SET_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
+    OPENED_MS_FIELD_NUMBER: _ClassVar[int]
+    decision: str
+    element: str
+    label_set: str
+    action: str
+    score: float
+    risk: float
+    category: int
+    reason: str
+    model: ModelRef
+    time_ms: int
+    expires_ms: int
+    opened_ms: int
+    def __init__(self, decision: _Optional[str] = ..., element: _Optional[str] = ..., label_set: _Optional[str] = ..., action: _Optional[str] = ..., score: _Optional[float] = ..., risk: _Optional[float] = ..., category: _Optional[int] = ..., reason: _Optional[str] = ..., model: _Optional[_Union[ModelRef, _Mapping]] = ..., time_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., opened_ms: _Optional[int] = ...) -> None: ...
+
+class Released(_message.Message):
+    __slots__ = ("hold", "outcome", "by", "why", "at_ms", "clock_ms", "before")
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    hold: Waiting
+    outcome: int
+    by: str
+    why: str
+    at_ms: int
+    clock_ms: int
+    before: int
+    def __init__(self, hold: _Optional[_Union[Waiting, _Mapping]] = ..., outcome: _Optional[int] = ..., by: _Optional[str] = ..., why: _Optional[str] = ..., at_ms: _Optional[int] = ..., clock_ms: _Optional[int] = ..., before: _Optional[int] = ...) -> None: ...
+
+class Answered(_message.Message):
+    __slots__ = ("sequence", "decision", "result", "detail", "by", "at_ms")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    decision: str
+    result: int
+    detail: str
+    by: str
+    at_ms: int
+    def __init__(self, sequence: _Optional[int] = ..., decision: _Optional[str] = ..., result: _Optional[int] = ..., detail: _Optional[str] = ..., by: _Optional[str] = ..., at_ms: _Optional[int] = ...) -> None: ...
+
 class VerdictBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index", "opened", "released", "answered")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +266,9 @@ class VerdictBatch(_message.Message):
     RISK_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REASON_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OPENED_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -219,7 +284,10 @@ class VerdictBatch(_message.Message):
     risk: bytes
     reason: _containers.RepeatedScalarFieldContainer[str]
     reason_index: bytes
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ...) -> None: ...
+    opened: _containers.RepeatedCompositeFieldContainer[Waiting]
+    released: _containers.RepeatedCompositeFieldContainer[Released]
+    answered: _containers.RepeatedCompositeFieldContainer[Answered]
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ..., opened: _Optional[_Iterable[_Union[Waiting, _Mapping]]] = ..., released: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., answered: _Optional[_Iterable[_Union[Answered, _Mapping]]] = ...) -> None: ...
 
 class Tally(_message.Message):
     __slots__ = ("model", "rows", "not_finite", "action", "verdict", "category")

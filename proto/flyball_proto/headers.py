@@ -29,6 +29,9 @@ KEY: Final = "Flyball-Key"
 It only grows on a subject, so that what is not newer than the last stored one was sent before.
 """
 
+CHANGES: Final = "Flyball-Changes"
+"""How many holds opened, ended or were answered in these verdicts; absent = none."""
+
 REASONS: Final = "Flyball-Reasons"
 """Comma-separated reason codes on a quarantined report."""
 

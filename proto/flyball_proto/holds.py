@@ -33,9 +33,11 @@ class Hold(Wire):
     epoch: int
     time_ms: int = Field(description="Event time of the decision.")
     expires_ms: int = Field(description="Event time from which it is expired.")
-    opened_at: AwareDatetime = Field(description="When the verdict was stored.")
+    opened_at: AwareDatetime = Field(description="When the decision was stored.")
     state: Literal["open", "approved", "denied", "expired"] = "open"
-    answered_by: str = ""
+    answered_by: str = Field(
+        default="", description="Several people joined by commas; while it is open: who agreed."
+    )
     answered_why: str = ""
     answered_at: AwareDatetime | None = None
 
@@ -60,6 +62,17 @@ class Stop(Wire):
     by: str
     why: str
     at: AwareDatetime
+
+
+class StopOrder(Wire):
+    """A changed `Stop`, in band on `decisions.<pipeline>.<partition>.answers`.
+
+    `revision` is that of its record in KV `stops`; an older one than the last counts for nothing.
+    """
+
+    version: Literal[1] = 1
+    stop: Stop
+    revision: int = Field(ge=1)
 
 
 class Held(Event):

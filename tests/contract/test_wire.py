@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -193,6 +193,60 @@ def test_decisions_come_back_as_they_went(batch: c.Decisions) -> None:
 @given(judged(c.Verdicts))
 def test_verdicts_come_back_as_they_went(batch: c.Verdicts) -> None:
     assert_same(c.decode_verdicts(c.encode_verdicts(batch)), batch)
+
+
+MOMENTS = st.integers(0, 2**62)
+WAITING = st.builds(
+    c.Waiting,
+    NAMES,
+    NAMES,
+    NAMES,
+    NAMES,
+    st.floats(allow_nan=False),
+    st.floats(0, 1),
+    st.sampled_from([int(x) for x in c.Category]),
+    NAMES,
+    MODELS,
+    MOMENTS,
+    MOMENTS,
+    MOMENTS,
+)
+RELEASED = st.builds(
+    c.Released,
+    WAITING,
+    st.sampled_from(c.Outcome),
+    NAMES,
+    NAMES,
+    MOMENTS,
+    MOMENTS,
+    st.integers(0, 9),
+)
+ANSWERED = st.builds(c.Answered, MOMENTS, NAMES, st.sampled_from(c.Result), NAMES, NAMES, MOMENTS)
+
+
+@settings(deadline=None)
+@given(
+    judged(c.Verdicts),
+    st.lists(WAITING, max_size=2),
+    st.lists(RELEASED, max_size=2),
+    st.lists(ANSWERED, max_size=2),
+)
+def test_what_becomes_of_holds_comes_back_as_it_went(
+    batch: c.Verdicts,
+    opened: list[c.Waiting],
+    released: list[c.Released],
+    answered: list[c.Answered],
+) -> None:
+    changed = replace(
+        batch, opened=tuple(opened), released=tuple(released), answered=tuple(answered)
+    )
+    assert_same(c.decode_verdicts(c.encode_verdicts(changed)), changed)
+
+
+def test_an_end_of_a_hold_that_this_version_does_not_know_is_damage() -> None:
+    data = pb.VerdictBatch(released=[pb.Released(outcome=9)]).SerializeToString()
+    with pytest.raises(c.BatchError, match="outcome 9: none of APPROVED, DENIED, EXPIRED"):
+        c.decode_verdicts(data)
 
 
 @settings(deadline=None)
