@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from flyball_proto import streams, subjects
 from flyball_proto.columns import Mark, Samples
 from flyball_proto.events import ModelTrained, TrainerSettled
 from flyball_proto.judgements import Drifted
+from flyball_proto.progress import TrainerProgress
 from flyball_proto.spec import digest8
 from flyball_trainer.contract import Contract
 from flyball_trainer.history import History
@@ -18,9 +20,11 @@ from flyball_trainer.lanes import Lanes, Reached
 from flyball_trainer.ledger import Entry, Ledger
 from flyball_trainer.material import Material
 from flyball_trainer.pace import Pace
+from flyball_trainer.progress import Delivered, Now, told
 from flyball_trainer.publishing import Publishing
 from flyball_trainer.rounds import Job, Rounds
 from flyball_trainer.schedule import recovered
+from flyball_trainer.steps import Steps
 
 ROW_BYTES: Final = 58
 """A row's bytes in SAMPLES beside its features."""
@@ -52,16 +56,37 @@ class Learner:
         self._ledgers = [Ledger(retain_bytes // partitions) for _ in range(partitions)]
         self._pace: Pace | None = None
         self._announced: dict[str, ModelTrained] = {}
+        self._delivered = Delivered()
         self._answered: TrainerSettled | None = None
         self._drift = 0
         self._turn = asyncio.Lock()
         self._moved, self._quiet = asyncio.Event(), asyncio.Event()
         self._quiet.set()
 
+    @property
+    def steps(self) -> Steps:
+        """What is under way."""
+        return self._rounds.steps
+
     def revise(self, contract: Contract) -> None:
         """Go on under another specification of the same features."""
         self.contract = contract
-        self._moved.set()
+        self._stir()
+
+    def progress(self, at: datetime) -> list[TrainerProgress]:
+        """How far every trainer of the specification is; empty until that is known."""
+        pace, steps = self._pace, self.steps
+        if pace is None:
+            return []
+        now = Now(
+            at,
+            pace.now_ms,
+            pace.rate.rows_per_s,
+            steps.under_way,
+            steps.failed,
+            self._delivered,
+        )
+        return [told(self.contract, t, pace.progress(t.name), now) for t in self.contract.trainers]
 
     def needed(self, partition: int) -> int:
         """For `SampleReader`: the oldest sequence that a restart would need."""
@@ -79,6 +104,7 @@ class Learner:
                 subject, lambda: self._history.newest(streams.SAMPLES, subject)
             )
             self._lanes.begin(partition, end)
+        self._stir()
 
     async def take(self, message: SampleMessage) -> None:
         """For `SampleReader`: learn what a message says; at a complete mark, settle it."""
@@ -89,7 +115,7 @@ class Learner:
                     await self._settle(step.mark)
                 elif step.samples is not None:
                     self._fold(step.partition, step.sequence, step.samples)
-        self._moved.set()
+        self._stir()
 
     async def look_for_drift(self) -> None:
         """Perhaps drift was noticed."""
@@ -146,9 +172,11 @@ class Learner:
             pace.end(ended.trainer, ended.outcome, ended.now_ms)
             if ended.announced is not None:
                 self._announced[ended.trainer] = ended.announced
+                self._delivered.note(ended.announced)
+            self.steps.end(ended.trainer)
         if not pace.busy:
             self._quiet.set()
-        self._moved.set()
+        self._stir()
 
     def _fold(self, partition: int, sequence: int, samples: Samples) -> None:
         pace, ledger, mark = self._known_pace, self._ledgers[partition], samples.flow.mark
@@ -173,8 +201,14 @@ class Learner:
                 self._drift = sequence
             else:
                 self._announced[event.trainer] = event
-        told = (event for _, event in events)
-        return Pace(recovered(told, self.contract.feature_digest))
+                if event.feature_digest == self.contract.feature_digest:
+                    self._delivered.note(event)
+        before = (event for _, event in events)
+        return Pace(recovered(before, self.contract.feature_digest))
+
+    def _stir(self) -> None:
+        self._moved.set()
+        self.steps.moved.set()
 
     @property
     def _known_pace(self) -> Pace:

@@ -6,8 +6,10 @@ from typing import Final
 
 from nats.aio.client import Client
 
+from flyball_kit import clock
 from flyball_kit.connect import Connect
 from flyball_kit.fold.positions import release
+from flyball_kit.kv import Kv
 from flyball_kit.samples import SampleReader
 from flyball_kit.specifications import Fitting
 from flyball_kit.tasks import Tasks
@@ -15,6 +17,7 @@ from flyball_proto import streams
 from flyball_proto.spec import digest8
 from flyball_trainer.contract import Contract, contract
 from flyball_trainer.learner import Learner
+from flyball_trainer.reporting import Reporting
 
 log = logging.getLogger("flyball.trainer.learners")
 
@@ -25,7 +28,7 @@ PIPELINE: Final = "pipeline."
 
 
 class Learners:
-    """All pipelines of this process; one reader a partition and one task for live trainings each."""
+    """All pipelines of this process; a reader a partition and two more tasks each."""
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Learners:
     ) -> None:
         self._partitions, self._make, self._connect = partitions, learner, connect
         self._client, self._tasks = client, tasks
+        self._records: Kv[bytes] = Kv(client, streams.PROGRESS, bytes)
         self._learners: dict[str, Learner] = {}
 
     async def drifted(self, pipeline: str) -> None:
@@ -61,6 +65,13 @@ class Learners:
         for partition in range(self._partitions):
             self._tasks.add(f"samples.{name}.{partition}", self._reader(learner, partition))
         self._tasks.spawn(f"training.{name}", learner.train_for_ever)
+        reporting = Reporting(self._records, name)
+        self._tasks.spawn(
+            f"progress.{name}",
+            lambda: reporting.keep_for_ever(
+                lambda: learner.progress(clock.utc_now()), learner.steps
+            ),
+        )
 
     def _reader(self, learner: Learner, partition: int) -> SampleReader:
         return SampleReader(
@@ -85,3 +96,4 @@ class Learners:
             reader = f"{SERVICE}.{name}.{digest}.{partition}"
             await release(self._client().jetstream(), streams.SAMPLES.name, reader)
         await self._tasks.remove(f"training.{name}")
+        await self._tasks.remove(f"progress.{name}")

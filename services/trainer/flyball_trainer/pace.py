@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flyball_proto.columns import Column
+from flyball_trainer.progress import Rate
 from flyball_trainer.schedule import (
     MIN_NEW_ROWS,
     Because,
@@ -38,6 +39,7 @@ class Pace:
 
     def __init__(self, found: Mapping[str, Progress]) -> None:
         self.now_ms = 0
+        self.rate = Rate()
         self._newcomer = Progress()
         self._progress = dict(found)
         self._under_way: dict[str, Progress] = {}
@@ -54,9 +56,14 @@ class Pace:
             return
         self.now_ms = max(self.now_ms, int(known_ms.max()))
         known_ms, time_ms = known_ms[usable], time_ms[usable]
+        self.rate.know(self.now_ms, len(time_ms))
         self._newcomer = known(self._newcomer, known_ms, time_ms)
         for progress in (self._progress, self._under_way):
             progress.update({n: known(p, known_ms, time_ms) for n, p in progress.items()})
+
+    def progress(self, trainer: str) -> Progress:
+        """How far a trainer is, whether it is in the specification yet or not."""
+        return self._progress.get(trainer, self._newcomer)
 
     def notice(self) -> None:
         """Drift was noticed."""
@@ -72,7 +79,7 @@ class Pace:
         found = []
         for cadence in cadences:
             name = cadence.trainer
-            progress = self._progress.get(name, self._newcomer)
+            progress = self.progress(name)
             waits = progress.rows < self._looked_at.get(name, -MIN_NEW_ROWS) + MIN_NEW_ROWS
             if name in self._under_way or (waits and not at_mark):
                 continue

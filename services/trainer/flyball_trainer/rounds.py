@@ -13,6 +13,7 @@ from flyball_trainer.frames import Dataset
 from flyball_trainer.pace import Outcome
 from flyball_trainer.publishing import Publishing
 from flyball_trainer.schedule import Because
+from flyball_trainer.steps import Steps
 from flyball_trainer.workers import Workers
 
 
@@ -45,10 +46,14 @@ class Ended:
 
 
 class Rounds:
-    """Trainings of one pipeline. Remembers one cause of failure a trainer."""
+    """Trainings of one pipeline. Remembers one cause of failure a trainer.
+
+    `steps` says how far they are; whoever ordered a training ends its step.
+    """
 
     def __init__(self, pipeline: str, workers: Workers, publishing: Publishing) -> None:
         self._pipeline, self._workers, self._publishing = pipeline, workers, publishing
+        self.steps = Steps()
         self._told: dict[str, str] = {}
 
     async def warm_up(self) -> None:
@@ -63,15 +68,20 @@ class Rounds:
 
     async def _stored(self, job: Job) -> Stored | Outcome:
         storing: list[asyncio.Future[None]] = []
+        trainer = job.order.trainer
+        self.steps.reach(trainer, "queued")
 
         def store(dataset: Dataset) -> None:
             storing.append(asyncio.ensure_future(self._publishing.store_dataset(dataset)))
 
         try:
-            found = await self._workers.train(job.order, store)
+            found = await self._workers.train(
+                job.order, store, lambda: self.steps.reach(trainer, "fitting")
+            )
             if isinstance(found, NotTrained):
                 await self._fail(job, found.cause, found.found, found.needed)
                 return "refused" if found.retry else "failed"
+            self.steps.reach(trainer, "publishing")
             fitted = clock.utc_now() - timedelta(seconds=found.convert_s)
             bundle = asyncio.ensure_future(self._publishing.store(found))
             await asyncio.gather(bundle, *storing)
@@ -88,6 +98,7 @@ class Rounds:
         if not isinstance(stored, Stored):
             return Ended(trainer, job.now_ms, stored)
         self._told.pop(trainer, None)
+        self.steps.succeed(trainer)
         announced = await self._publishing.announce(
             stored.trained, stored.manifest_digest, stored.fitted, job.because, mark
         )
@@ -95,6 +106,7 @@ class Rounds:
 
     async def _fail(self, job: Job, cause: str, found: str, needed: str) -> None:
         trainer = job.order.trainer
+        self.steps.fail(trainer, f"found {found}, needed {needed}")
         if self._told.get(trainer) != cause:
             self._told[trainer] = cause
             await self._publishing.fail(self._pipeline, trainer, found, needed)

@@ -69,9 +69,14 @@ class Workers:
                     self._idle.append(await self._started())
 
     async def train(
-        self, order: "Order", hand_over: Callable[[Dataset], object] = lambda _: None
+        self,
+        order: "Order",
+        hand_over: Callable[[Dataset], object] = lambda _: None,
+        begun: Callable[[], object] = lambda: None,
     ) -> "Trained | NotTrained":
         """Have a worker train; `hand_over` gets the data set while the fit goes on.
+
+        `begun` is called when a worker is free for it.
 
         Raises:
             WorkerLostError: the worker died, or took longer than `timeout_s`; another one takes its
@@ -79,6 +84,7 @@ class Workers:
         """
         frame = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
         async with self._free:
+            begun()
             if delay_s := self._delay_s():
                 await clock.sleep(delay_s)
             try:
