@@ -103,7 +103,6 @@ class Loop:
     target: str
     task: str
     horizon_ms: int
-    feature_digest: str
     autonomy: str
     actions: tuple[str, ...]
     trainers: Mapping[str, str]

@@ -1,9 +1,10 @@
 """The Loop page: what a pipeline is doing, why its last change happened, and what waits for people."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI, Request
 
     from flyball_gateway.access import Person
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 class Changed(Protocol):
     """Says when there is another picture."""
 
-    async def wait(self) -> object:
-        """Return once there is one."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Return once there is one, or False after so many seconds."""
         ...
 
 

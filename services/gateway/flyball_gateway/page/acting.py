@@ -1,0 +1,113 @@
+"""What a person does on the page: asks why, asks the service, shows what came of it."""
+
+from collections.abc import Awaitable, Callable
+from html import escape
+from typing import Literal
+
+from nicegui import ui
+
+from flyball_gateway.access import Person
+from flyball_gateway.asking import Asking
+from flyball_kit.errors import PermanentError, TransientError
+from flyball_proto.holds import MAX_WHY_CHARS, Hold
+
+Ask = Callable[[Person, str], Awaitable[str]]
+"""Carries an act out, with the reason given; returns what came of it, in words."""
+
+
+class Acting:
+    """One dialog for every act of a page. `who` is asked again at each act."""
+
+    def __init__(
+        self, asking: Asking, who: Callable[[], Person | None], done: Callable[[], None]
+    ) -> None:
+        self._asking, self._who, self._done = asking, who, done
+        self._ask: Ask | None = None
+        with (
+            ui.dialog().props('aria-labelledby="dialog-title"') as self._dialog,
+            ui.element("div").classes("dialog"),
+        ):
+            self._title = ui.html("", sanitize=False)
+            self._why = (
+                ui.input("Why", validation={"Say why, it is recorded": _is_given})
+                .props(f'outlined autofocus maxlength={MAX_WHY_CHARS} aria-label="Why"')
+                .without_auto_validation()
+            )
+            self._why.on("keydown.enter", self._confirm)
+            self._trouble = ui.html("", sanitize=False).props('role="alert"')
+            with ui.element("div").classes("buttons"):
+                self._confirming = ui.button("", on_click=self._confirm).props("no-caps unelevated")
+                ui.button("Cancel", on_click=self._dialog.close).props("no-caps flat")
+
+    def ask_answer(self, hold: Hold, answer: Literal["approve", "deny"]) -> None:
+        """Ask why a decision is approved or denied."""
+
+        async def ask(person: Person, why: str) -> str:
+            found = await self._asking.answer(person, hold.id, answer, why)
+            sent = {
+                "approved": "approved; it goes out unless a stop, a cool-down or a budget forbids",
+                "denied": "denied; it is not sent",
+            }
+            outcome = sent.get(found.state, found.state)
+            return f"{found.action} on {found.element} is {outcome}."
+
+        title = f"{answer.capitalize()} {hold.action} on {hold.element}?"
+        words = "The action goes to the element." if answer == "approve" else "Nothing is sent."
+        self._open(title, words, answer.capitalize(), ask)
+
+    def ask_stop(self, pipeline: str) -> None:
+        """Ask why a pipeline is stopped."""
+
+        async def ask(person: Person, why: str) -> str:
+            await self._asking.stop(person, pipeline, why)
+            return f"{pipeline} is stopped. No action goes out until a person resumes it."
+
+        words = "No action goes out from now on. Decisions are still made and judged."
+        self._open(f"Stop all actions of {pipeline}?", words, "Stop actions", ask, "negative")
+
+    def ask_resume(self, pipeline: str) -> None:
+        """Ask why a stopped pipeline may act again."""
+
+        async def ask(person: Person, why: str) -> str:
+            await self._asking.resume(person, pipeline, why)
+            return f"{pipeline} acts again, from the next decision on."
+
+        words = "Actions go out again from the next decision on. What was stopped is not sent."
+        self._open(f"Resume actions of {pipeline}?", words, "Resume actions", ask)
+
+    def _open(
+        self, title: str, words: str, confirm: str, ask: Ask, colour: str = "primary"
+    ) -> None:
+        self._ask = ask
+        self._title.set_content(f'<h2 id="dialog-title">{escape(title)}</h2><p>{words}</p>')
+        self._trouble.set_content("")
+        self._why.set_value("")
+        self._why.error = None
+        self._confirming.set_text(confirm)
+        self._confirming.props(f"color={colour}")
+        self._confirming.set_enabled(True)
+        self._dialog.open()
+
+    async def _confirm(self) -> None:
+        if self._ask is None or not self._confirming.enabled or not self._why.validate():
+            return
+        person = self._who()
+        if person is None:
+            self._trouble.set_content("<p>Your session has ended; log in again.</p>")
+            return
+        self._confirming.set_enabled(False)
+        try:
+            outcome = await self._ask(person, str(self._why.value).strip())
+        except (PermanentError, TransientError) as error:
+            self._trouble.set_content(f"<p>✕ {escape(str(error))}</p>")
+        else:
+            self._ask = None
+            self._dialog.close()
+            ui.notify(outcome, position="top", timeout=6000, attrs={"role": "status"})
+        finally:
+            self._confirming.set_enabled(True)
+        self._done()
+
+
+def _is_given(why: str) -> bool:
+    return bool(why and why.strip())
