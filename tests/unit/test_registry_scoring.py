@@ -238,7 +238,7 @@ def test_first_times_are_told_by_epoch() -> None:
     assert first_times(rows([5, 4, 3, 2], models=models)) == {1: 2, 2: 3}
 
 
-CONTRACT = Contract("p", "f", frozenset({"recent"}), None, "", (), 100, 100, 1)
+CONTRACT = Contract("p", "f", frozenset({"recent"}), None, "", (), 100, 100, 1, "binary", "brier")
 
 
 def board() -> Scoreboard:

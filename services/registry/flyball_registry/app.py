@@ -49,6 +49,7 @@ from flyball_registry.pipelines import SERVICE, Pipelines
 from flyball_registry.placing import Placing
 from flyball_registry.scoreboard import Scoreboard
 from flyball_registry.settings import Settings
+from flyball_registry.showing import Showing
 from flyball_registry.store import Specs
 from flyball_registry.surroundings import Surroundings
 from flyball_registry.telling import Telling
@@ -67,6 +68,7 @@ def build(settings: Settings | None = None) -> FastStream:
     records: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
     seats: Kv[ActiveModel] = Kv(lambda: client_of(broker), streams.DEPLOYMENTS, ActiveModel)
     boards: Kv[Scoreboard] = Kv(lambda: client_of(broker), streams.SCOREBOARD, Scoreboard)
+    shown: Kv[bytes] = Kv(lambda: client_of(broker), streams.STANDINGS, bytes)
     trainers = Settlements(lambda: client_of(broker), TrainerSettled)
     objects = Objects(settings)
     judgements = (Superior, Concluded, Refreshed, RefreshRefused, Degraded, CanaryJudged)
@@ -92,6 +94,7 @@ def build(settings: Settings | None = None) -> FastStream:
             boards=Boards(boards, name),
             around=around,
             telling=Telling(announcer, name),
+            showing=Showing(shown, name),
             save_every_s=settings.save_every_s,
         )
         return evaluation, around

@@ -7,6 +7,7 @@ from flyball_proto.spec import (
     Pipeline,
     Source,
     block_ms,
+    complete,
     false_alarm_every_ms,
     feature_digest,
 )
@@ -29,6 +30,8 @@ class Contract:
     block_ms: int
     gate_rows: int
     max_bundle_bytes: int
+    task: str
+    metric: str
 
     @property
     def slack_ms(self) -> int:
@@ -54,6 +57,8 @@ def contract(pipeline: Pipeline, source: Source) -> Contract:
         block_ms(pipeline, source),
         promotion.refresh.gate_rows,
         int(promotion.budgets.size_mb * MB),
+        pipeline.spec.target.task,
+        complete(pipeline, source).spec.promotion.metric or "",
     )
 
 

@@ -21,6 +21,7 @@ from flyball_registry.contract import Contract
 from flyball_registry.intake import Intake
 from flyball_registry.looking import Look
 from flyball_registry.scoreboard import Place, Scoreboard
+from flyball_registry.showing import Showing
 from flyball_registry.surroundings import Surroundings
 from flyball_registry.telling import Telling
 
@@ -31,7 +32,7 @@ class Evaluation:
     Memory: see `Intake`, `Models` and `Timelines`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wiring, by name
         self,
         contract: Contract,
         partitions: int,
@@ -39,11 +40,13 @@ class Evaluation:
         boards: Boards,
         around: Surroundings,
         telling: Telling,
+        showing: Showing,
         save_every_s: float,
         now_s: Callable[[], float] = clock.monotonic_s,
     ) -> None:
         self.contract, self._partitions = contract, partitions
         self._boards, self._around, self._telling = boards, around, telling
+        self.showing = showing
         self._save_every_s, self._now_s = save_every_s, now_s
         self._turn, self._news = asyncio.Lock(), asyncio.Event()
         self._intake: Intake | None = None
@@ -147,6 +150,7 @@ class Evaluation:
     async def _save(self, board: Scoreboard) -> None:
         await self._boards.save(board)
         self._saved, self._saved_s = board, self._now_s()
+        self.showing.show(board, self.contract)
 
     @staticmethod
     def _told(board: Scoreboard) -> Scoreboard:

@@ -31,7 +31,7 @@ Make = Callable[[Contract], tuple[Evaluation, Surroundings]]
 
 
 class Pipelines:
-    """All pipelines of this process; a reader a partition and two more tasks each."""
+    """All pipelines of this process; a reader a partition and three more tasks each."""
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class Pipelines:
                 around.note(record)
 
         self._tasks.spawn(f"attention.{name}", evaluation.attend)
+        self._tasks.spawn(f"standings.{name}", evaluation.showing.keep_for_ever)
         self._tasks.spawn(f"pointer.{name}", lambda: around.follow(moved))
         for partition in range(self._partitions):
             self._tasks.add(f"samples.{name}.{partition}", self._reader(evaluation, partition))
@@ -115,6 +116,7 @@ class Pipelines:
             return
         self._health.drop(f"evaluation.{name}")
         await self._tasks.remove(f"attention.{name}")
+        await self._tasks.remove(f"standings.{name}")
         await self._tasks.remove(f"pointer.{name}")
         digest = digest8(running.contract.feature_digest)
         for partition in range(self._partitions):

@@ -1,0 +1,117 @@
+"""What people see of a scoreboard."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.broker import chain
+from tests.unit.evidence_rows import BLOCK_MS, design, scored, seat, times
+
+from flyball_registry.contract import Contract, contract
+from flyball_registry.design import MAX_TRAINERS, Design
+from flyball_registry.evaluation import MAX_COLUMNS, State, fold
+from flyball_registry.scoreboard import Effect, Mean, Scoreboard
+from flyball_registry.standings import standings
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def contract_of(found: Design | None) -> Contract:
+    return Contract("p", "f", frozenset(), found, "", (), BLOCK_MS, 100, 1, "binary", "brier")
+
+
+def judged(
+    found: Design, blocks: int, *trainers: str, slices: dict[str, list[str]] | None = None
+) -> Scoreboard:
+    """A scoreboard after so many blocks; every trainer says what the seat's says, and noise."""
+    time_ms = times(blocks, 25, 0)
+    rng, n = np.random.default_rng(1), len(time_ms)
+    label = (rng.random(n) < 0.3) * 1.0
+    score = {
+        name: np.clip(0.3 + rng.normal(0, 0.05, n), 0, 1)
+        for name in ("active", "anchor", *trainers)
+    }
+    values = {name: (value * n)[:n] for name, value in (slices or {}).items()}
+    rows = scored(time_ms, label, score, slices=values)
+    state, _ = fold(State(), rows, blocks * BLOCK_MS, seat(), found)
+    board = Scoreboard(pipeline="p", feature_digest="f", state=state, folded_ms=blocks * BLOCK_MS)
+    return board.shown(found)
+
+
+def test_before_anything_is_known_a_whole_season_is_left_and_nothing_is_labelled() -> None:
+    found = standings(
+        Scoreboard(pipeline="p", feature_digest="f"),
+        contract_of(design(season_ms=100 * BLOCK_MS)),
+        NOW,
+    )
+    assert (found.season_left_ms, found.labelled, found.now_ms) == (100 * BLOCK_MS, 0, 0)
+    assert (found.figures, found.comparisons, found.seat_trainer) == ((), (), "")
+    assert (found.task, found.metric, found.block_ms) == ("binary", "brier", BLOCK_MS)
+
+
+@pytest.mark.parametrize(
+    ("season", "blocks", "left"), [(0, 30, 0), (100, 30, 70), (100, 100, 0), (100, 140, 0)]
+)
+def test_the_season_is_used_up_by_the_comparison_that_runs_longest(
+    season: int, blocks: int, left: int
+) -> None:
+    found = design(season_ms=season * BLOCK_MS)
+    shown = standings(judged(found, blocks, "recent"), contract_of(found), NOW)
+    assert abs(shown.season_left_ms - left * BLOCK_MS) < BLOCK_MS
+
+
+def test_figures_and_comparisons_are_those_of_the_scoreboard() -> None:
+    found = design()
+    board = judged(found, 60, "recent", "linear")
+    shown = standings(board, contract_of(found), NOW)
+    assert [one.column for one in shown.figures] == ["active", "anchor", "linear", "recent"]
+    assert shown.labelled == 60 * 25
+    assert [one.trainer for one in shown.comparisons] == ["linear", "recent"]
+    for one, of_board in zip(shown.comparisons, board.comparisons, strict=True):
+        assert one.model_dump() == of_board.model_dump()
+
+
+def test_the_effect_of_actions_is_a_mean_of_labels_or_unknown() -> None:
+    board = Scoreboard(
+        pipeline="p",
+        feature_digest="f",
+        effect=Effect(withheld=Mean(rows=4, weight=8.0, total=2.0)),
+        number=7,
+        share=0.5,
+        unlabelled=3,
+    )
+    shown = standings(board, contract_of(None), NOW)
+    assert (shown.effect.withheld_mean, shown.effect.acted_mean) == (0.25, None)
+    assert (shown.judgements, shown.share, shown.unlabelled, shown.season_ms) == (7, 0.5, 3, 0)
+
+
+def test_with_sixteen_trainers_and_every_slice_the_record_stays_under_200_kb() -> None:
+    names = [f"t{number:02}" + "x" * 60 for number in range(MAX_TRAINERS)]
+    values = [f"{number:03}" + "y" * 80 for number in range(64)]
+    found = design(slices=("site",))
+    board = judged(found, 60, *names, slices={"site": values})
+    figure = board.figures["active"]
+    figures = {f"{number:03}" + "z" * 60: figure for number in range(MAX_COLUMNS)}
+    shown = standings(board.model_copy(update={"figures": figures}), contract_of(found), NOW)
+    assert len(shown.comparisons) == MAX_TRAINERS
+    assert len(shown.model_dump_json()) < 40_000
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "metric"),
+    [
+        ({"task": "binary", "expression": "max(load) > 0.9", "horizon": "1s"}, "binary", "brier"),
+        (
+            {"task": "regression", "expression": "mean(load)", "horizon": "1s"},
+            "regression",
+            "absolute_error",
+        ),
+    ],
+)
+def test_task_and_metric_are_the_specification_s(
+    target: dict[str, Any], task: str, metric: str
+) -> None:
+    found = chain.catalogue("p", target=target, decisions=[], trainers=[])
+    made = contract(found.pipelines["p"], found.sources["p"])
+    assert (made.task, made.metric) == (task, metric)
