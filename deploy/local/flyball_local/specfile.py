@@ -3,23 +3,15 @@
 The `flyball` command, replay and the demo read their specifications here.
 """
 
-from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scalarbool import ScalarBoolean
-from ruamel.yaml.scalarfloat import ScalarFloat
 
-from flyball_proto.spec import Catalogue, Pipeline, Source, SpecError, complete, parse_documents
+from flyball_kit.specyaml import MAX_BYTES, load_text, yaml_of_flyball
+from flyball_proto.spec import Catalogue, Pipeline, Source, SpecError, complete
 from flyball_proto.spec.base import SpecModel
-
-MAX_FILE_BYTES: Final = 1 << 20
-MAX_NODES: Final = 100_000
-"""A file whose aliases unfold to more values than this is refused."""
 
 
 def load(path: Path, known: Catalogue | None = None) -> Catalogue:
@@ -37,8 +29,8 @@ def load(path: Path, known: Catalogue | None = None) -> Catalogue:
     except OSError as error:
         why = f"{path}: found no readable file ({error.strerror}); valid: a YAML file"
         raise SpecError((), [f"{why}; check the path, or write one: flyball new spec"]) from error
-    if len(data) > MAX_FILE_BYTES:
-        why = f"{path}: found {len(data)} bytes; valid: at most {MAX_FILE_BYTES}"
+    if len(data) > MAX_BYTES:
+        why = f"{path}: found {len(data)} bytes; valid: at most {MAX_BYTES}"
         raise SpecError((), [f"{why}; split the file"])
     try:
         text = data.decode()
@@ -49,25 +41,9 @@ def load(path: Path, known: Catalogue | None = None) -> Catalogue:
     return load_text(text, str(path), known)
 
 
-def load_text(text: str, name: str, known: Catalogue | None = None) -> Catalogue:
-    """As `load`; `name` stands for the file in messages."""
-    documents = _read(text, name)
-    try:
-        return parse_documents([_plain(d, [MAX_NODES], name) for d in documents], known)
-    except SpecError as error:
-        if not error.mistakes:
-            raise
-        places = [
-            (_line(documents[m.document], m.path) if documents else 1, m.sentence)
-            for m in error.mistakes
-        ]
-        lines = [f"{name}:{line}: {sentence}" for line, sentence in sorted(places)]
-        raise SpecError(error.mistakes, lines) from error
-
-
 def explain(catalogue: Catalogue) -> str:
     """The catalogue as YAML with every default filled in and marked as such."""
-    yaml, out = _yaml(), StringIO()
+    yaml, out = yaml_of_flyball(), StringIO()
     for i, written in enumerate(catalogue.objects):
         shown = written
         if isinstance(written, Pipeline):
@@ -75,65 +51,6 @@ def explain(catalogue: Catalogue) -> str:
         out.write("---\n" if i else "")
         yaml.dump(_explained(shown, written), out)
     return out.getvalue()
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt", pure=True)
-    yaml.allow_duplicate_keys = False
-    yaml.width = 100
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-def _read(text: str, name: str) -> list[Any]:
-    try:
-        return [d for d in _yaml().load_all(text) if d is not None]
-    except MarkedYAMLError as error:
-        problem = " ".join(str(error.problem or error.context).split())
-        marks = [m for m in (error.problem_mark, error.context_mark) if m is not None]
-        # What is never closed is noticed at the end of the file; where it opens is what helps.
-        mark = marks[-1 if "stream" in problem else 0] if marks else None
-        line = mark.line + 1 if mark else 1
-        step = "remove one of them" if "duplicate key" in problem else "correct the syntax there"
-        why = f"{name}:{line}: document: found {problem}; valid: YAML with each key once; {step}"
-        raise SpecError((), [why]) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())[:160]
-        why = f"{name}:1: document: found {problem}; valid: YAML"
-        raise SpecError((), [f"{why}; correct the syntax"]) from error
-
-
-def _plain(value: Any, left: list[int], name: str) -> object:
-    """Plain Python for what ruamel.yaml read; unknown kinds of scalar become their text."""
-    left[0] -= 1
-    if left[0] < 0:
-        why = f"{name}:1: document: found more than {MAX_NODES} values; valid: fewer"
-        raise SpecError((), [f"{why}; use no aliases that refer to each other"])
-    if isinstance(value, CommentedMap):
-        return {str(k): _plain(v, left, name) for k, v in value.items()}
-    if isinstance(value, CommentedSeq):
-        return [_plain(v, left, name) for v in value]
-    if isinstance(value, bool | ScalarBoolean):
-        return bool(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float | ScalarFloat):
-        return float(value)
-    return None if value is None else str(value)
-
-
-def _line(document: Any, path: Sequence[str | int]) -> int:
-    """The line of a field, or of the nearest thing around it that was written; from 1."""
-    here, line = document, getattr(getattr(document, "lc", None), "line", None) or 0
-    for step in path:
-        if isinstance(here, CommentedMap) and step in here:
-            line = here.lc.key(step)[0]
-        elif isinstance(here, CommentedSeq) and isinstance(step, int) and step < len(here):
-            line = here.lc.item(step)[0]
-        else:
-            break
-        here = here[step]
-    return int(line) + 1
 
 
 def _explained(shown: Any, written: Any) -> Any:
