@@ -37,7 +37,9 @@ class Acting:
             self._trouble = ui.html("", sanitize=False).props('role="alert"')
             with ui.element("div").classes("buttons"):
                 self._confirming = ui.button("", on_click=self._confirm).props("no-caps unelevated")
-                ui.button("Cancel", on_click=self._dialog.close).props("no-caps flat")
+                ui.button("Cancel", color=None, on_click=self._dialog.close).props(
+                    "no-caps flat"
+                ).classes("quiet")
 
     def ask_answer(self, hold: Hold, answer: Literal["approve", "deny"]) -> None:
         """Ask why a decision is approved or denied."""

@@ -109,7 +109,7 @@ class Board:
             ui.label(f"{self._person.name} · {self._person.role}").classes("person")
             self._stop = self._control("Stop actions", "stop", "negative")
             self._resume = self._control("Resume actions", "resume", "primary")
-        with ui.element("main") as self._main:
+        with ui.element("div").classes("board") as self._main:
             self._html["alarms"] = ui.html("", sanitize=False).classes("alarms")
             self._html["headline"] = ui.html("", sanitize=False).classes("headline")
             with ui.element("div").classes("grid") as self._grid:

@@ -33,8 +33,9 @@ def challengers(loop: Loop) -> str:
         )
     rows = "".join(_comparison(c, standings) for c in standings.comparisons)
     return (
-        '<p class="note">A challenger takes the seat when its evidence reaches the bound; then one '
-        f"such change in {_one_in(standings.comparisons)} may be by chance.</p>{rows}"
+        '<p class="note">A challenger takes the seat when its evidence, log E, reaches the bound. One '
+        f"that is no better has at most one chance in {_one_in(standings.comparisons)} to get there."
+        f"</p>{rows}"
     )
 
 
@@ -47,7 +48,7 @@ def figures(loop: Loop) -> str:
     best = min(losses, default=None)
     with_accuracy = any(f.accuracy is not None for f in standings.figures)
     rows = "".join(_figures(f, best, with_accuracy=with_accuracy) for f in standings.figures)
-    accuracy = "<th scope=col>Right</th>" if with_accuracy else ""
+    accuracy = "<th scope=col>Share right</th>" if with_accuracy else ""
     metric = escape(standings.metric)
     return (
         f"<table><thead><tr><th scope=col>Column</th><th scope=col>Loss <i>({metric})</i></th>"
@@ -84,7 +85,7 @@ def effect(loop: Loop) -> str:
         for name, mean, number in parts
     )
     return (
-        "<table><thead><tr><th scope=col>Rows</th><th scope=col>Mean label</th>"
+        "<table><thead><tr><td></td><th scope=col>Mean label</th>"
         f"<th scope=col>Rows</th></tr></thead><tbody>{rows}</tbody></table>"
     )
 

@@ -54,7 +54,7 @@ def verdicts(loop: Loop) -> str:
     """Counts of the last minute, with what each means."""
     found = loop.verdicts
     if not found.rows:
-        return f'<p class="note">No decision in the last {found.span_s}{wording.THIN}s.</p>'
+        return f'<p class="note">No decision in the last {found.span_s}{wording.UNIT}s.</p>'
     rows = "".join(
         f"<tr><th scope=row>{escape(name)}</th><td>{wording.count(number)}</td>"
         f"<td class=words>{_MEANING.get(name, '')}</td></tr>"
@@ -64,7 +64,7 @@ def verdicts(loop: Loop) -> str:
     return (
         f"<table><tbody>{rows}</tbody></table>"
         f'<p class="note">{wording.count(found.rows)} decisions in the last {found.span_s}'
-        f"{wording.THIN}s.{sampled}</p>"
+        f"{wording.UNIT}s.{sampled}</p>"
     )
 
 

@@ -84,7 +84,7 @@ def _canary(who: ActiveModel) -> str:
     if who.canary is None:
         return "none"
     return (
-        f"{_placed(who.canary)} answers for {who.canary.percent}{wording.THIN}%"
+        f"{_placed(who.canary)} answers for {who.canary.percent}{wording.UNIT}%"
         f'<span class="bar" aria-hidden="true"><span style="width:{who.canary.percent}%"></span></span>'
     )
 
@@ -94,5 +94,5 @@ def _canary_words(who: ActiveModel) -> str:
         return ""
     return (
         f", and a canary of <b>{escape(who.canary.trainer)}</b> for {who.canary.percent}"
-        f"{wording.THIN}% of the elements"
+        f"{wording.UNIT}% of the elements"
     )

@@ -30,7 +30,7 @@ def serve(
     changed: Changed,
 ) -> None:
     """See `page.mount`. NiceGUI is one for the process, so the last call of this counts."""
-    pages = Pages(picture, asking, who, changed)
+    pages = _SERVED["pages"] = Pages(picture, asking, who, changed)
     _begin_afresh()
 
     @ui.page("/", title="Flyball", dark=None, language="en-US")
@@ -38,8 +38,6 @@ def serve(
         if (person := who(request)) is not None:  # else the guard has answered already
             Board(pages, request, person, pipeline)
 
-    nicegui.app.on_startup(pages.show_for_ever)
-    nicegui.app.add_exception_handler(404, _not_found)
     ui.run_with(
         app,
         title="Flyball",
@@ -57,12 +55,14 @@ def serve(
 
 def _begin_afresh() -> None:
     """Forget what an earlier server of this process has left behind."""
-    nicegui.app.reset()
     nicegui.app.middleware_stack = None
     nicegui.app.user_middleware.clear()
     style = importlib.resources.files(__package__).joinpath("style.css").read_text()
-    nicegui.Client.shared_head_html = ""
-    ui.add_head_html(f"<style>{style}</style>", shared=True)
+    nicegui.Client.shared_head_html = f"<style>{style}</style>"
+
+
+async def _show() -> None:
+    await _SERVED["pages"].show_for_ever()
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
@@ -77,3 +77,7 @@ _ICON: Final = (
     'fill="#1f5fbf"/></svg>'
 )
 """A flyball governor."""
+
+_SERVED: Final[dict[str, Pages]] = {}
+nicegui.app.on_startup(_show)
+nicegui.app.add_exception_handler(404, _not_found)

@@ -57,14 +57,17 @@ class Waiting:
             with ui.element("div").classes("buttons"):
                 for title, answer, look in (
                     ("Approve", "approve", "unelevated color=primary"),
-                    ("Deny", "deny", "outline color=primary"),
+                    ("Deny", "deny", "outline"),
                 ):
                     name = f"{title} {hold.action} on {hold.element}"
                     button = ui.button(
                         title,
+                        color=None,
                         on_click=lambda _, answer=answer: self._acting.ask_answer(hold, answer),
                     ).props(f'no-caps {look} aria-label="{name}"')
                     button.set_enabled(self._allowed)
+                    if answer == "deny":
+                        button.classes("quiet")
                     if self._refusal:
                         button.props(f'title="{self._refusal}"')
         return row, body

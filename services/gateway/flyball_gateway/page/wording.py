@@ -7,7 +7,9 @@ from typing import Final
 DASH: Final = "\u2013"
 """Stands for what is not known."""
 THIN: Final = "\u202f"
-"""Narrow no-break space: between a number and its unit, and between thousands."""
+"""Narrow no-break space, between thousands."""
+UNIT: Final = "\u00a0"
+"""No-break space, between a number and its unit."""
 _STEPS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _SIZES: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -22,14 +24,14 @@ def rate(per_s: float | None, of: str = "rows") -> str:
     if per_s is None:
         return DASH
     number = count(per_s) if per_s >= 10 or per_s == 0 else f"{per_s:.1f}"
-    return f"{number}{THIN}{of}/s"
+    return f"{number}{UNIT}{of}/s"
 
 
 def milliseconds(value: float | None) -> str:
     """`3.1 ms`."""
     if value is None:
         return DASH
-    return f"{value:.1f}{THIN}ms" if value < 100 else f"{count(value)}{THIN}ms"
+    return f"{value:.1f}{UNIT}ms" if value < 100 else f"{count(value)}{UNIT}ms"
 
 
 def duration(ms: float) -> str:
@@ -38,19 +40,19 @@ def duration(ms: float) -> str:
     left = int(max(0, ms))
     for step, unit in _STEPS:
         if left >= step and len(words) < 2:
-            words.append(f"{left // step}{THIN}{unit}")
+            words.append(f"{left // step}{UNIT}{unit}")
             left %= step
         elif words:
             break
-    return " ".join(words) or f"0{THIN}s"
+    return " ".join(words) or f"0{UNIT}s"
 
 
 def size(size_bytes: int) -> str:
     """`2.1 MiB`."""
     for step, unit in _SIZES:
         if size_bytes >= step:
-            return f"{size_bytes / step:.1f}{THIN}{unit}"
-    return f"{size_bytes}{THIN}B"
+            return f"{size_bytes / step:.1f}{UNIT}{unit}"
+    return f"{size_bytes}{UNIT}B"
 
 
 def clock(at: datetime, now: datetime | None = None) -> str:
@@ -68,7 +70,7 @@ def figure(value: float | None, digits: int = 4) -> str:
 
 def percent(share: float | None) -> str:
     """A share of one as `91.3 %`."""
-    return DASH if share is None else f"{100 * share:.1f}{THIN}%"
+    return DASH if share is None else f"{100 * share:.1f}{UNIT}%"
 
 
 def digest(value: str) -> str:
