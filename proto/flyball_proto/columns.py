@@ -104,6 +104,10 @@ class Result(IntEnum):
     """The action may not go out now; the hold still waits."""
     UNKNOWN = 4
     """No such hold waits (any more)."""
+    CAPPED = 5
+    """As `REFUSED`, for a cool-down or a budget."""
+    STOPPED = 6
+    """As `REFUSED`, because a person stopped the pipeline."""
 
 
 DISPATCHED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.REPLACE)

@@ -36,7 +36,7 @@ class Hold(Wire):
     opened_at: AwareDatetime = Field(description="When the decision was stored.")
     state: Literal["open", "approved", "denied", "expired"] = "open"
     answered_by: str = Field(
-        default="", description="Several people joined by commas; while it is open: who agreed."
+        default="", description="Several people joined by commas; empty = nobody did."
     )
     answered_why: str = ""
     answered_at: AwareDatetime | None = None

@@ -162,6 +162,7 @@ _SERVICES: Final = (
             "risk.>",
             "decisions.*.*.answers",
             f"$JS.API.STREAM.PURGE.{streams.DECISIONS.name}",
+            f"$JS.API.STREAM.PURGE.KV_{streams.HOLDS.name}",
             *_get(streams.EVENTS.name),
         ),
     ),

@@ -71,10 +71,10 @@ def test_elements_are_forgotten_after_their_cool_down_and_the_margin() -> None:
     recent = Recent()
     recent.advance(1_000)
     recent.record("a", "", "offload", 1_000, 60_000)
-    busy = len(recent.dump())
+    busy = len(str(recent.as_json()))
     recent.advance(1_000 + 60_000 + state.MARGIN_MS)
     assert not recent.is_cooling("a", "offload", 1_500, 60_000)
-    assert len(recent.dump()) < busy
+    assert len(str(recent.as_json())) < busy
 
 
 def test_at_the_bound_on_elements_further_actions_are_capped(monkeypatch: Any) -> None:

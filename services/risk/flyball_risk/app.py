@@ -3,12 +3,29 @@
 from faststream import FastStream
 
 from flyball_kit import connect
+from flyball_kit.acts import Acts
+from flyball_kit.announce import Announcer
+from flyball_kit.connect import client_of
 from flyball_kit.health import Health
+from flyball_kit.kv import Kv
 from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
+from flyball_proto import streams, subjects
+from flyball_proto.commands import (
+    AnswerHold,
+    HoldReply,
+    ResumePipeline,
+    StopPipeline,
+    StopReply,
+)
+from flyball_proto.holds import ActionsStopped, Held, Hold, HoldAnswered, Resumed, Stop, Stopped
+from flyball_risk.people import People
 from flyball_risk.pipelines import Pipelines
+from flyball_risk.replies import Replies
+from flyball_risk.room import Room
 from flyball_risk.settings import Settings
+from flyball_risk.stops import Stops
 
 SERVICE = "risk"
 
@@ -17,14 +34,36 @@ def build(settings: Settings | None = None) -> FastStream:
     """The service, ready to run; settings come from the environment unless given."""
     settings = settings or load(Settings)
     broker, tasks, health = connect.broker(settings, SERVICE), Tasks(SERVICE), Health()
-    pipelines = Pipelines(
-        tasks,
-        connect.connector(settings, SERVICE),
-        lambda: connect.client_of(broker),
-        settings,
-    )
+    connector, replies = connect.connector(settings, SERVICE), Replies()
+    holds: Kv[Hold] = Kv(lambda: client_of(broker), streams.HOLDS, Hold)
+    records: Kv[Stop] = Kv(lambda: client_of(broker), streams.STOPS, Stop)
+    announcer = Announcer(broker, Stopped, Resumed, Held, HoldAnswered, ActionsStopped)
+    stops = Stops(records, announcer, lambda: client_of(broker), settings.partitions)
+    pipelines = Pipelines(tasks, connector, lambda: client_of(broker), settings, stops, replies)
+    acts = Acts(lambda: client_of(broker), SERVICE)
+    people = People(holds, stops, replies, acts, lambda: client_of(broker), pipelines.find)
+    room = Room(holds, lambda: client_of(broker), lambda: pipelines.names, settings.partitions)
+
+    @broker.subscriber(subjects.command(SERVICE, "answer-hold"), queue=SERVICE)
+    async def on_answer(command: AnswerHold) -> HoldReply:
+        """Approve or deny a decision that waits for a person."""
+        return await people.answer(command)
+
+    @broker.subscriber(subjects.command(SERVICE, "stop"), queue=SERVICE)
+    async def on_stop(command: StopPipeline) -> StopReply:
+        """Let no action of a pipeline out."""
+        return await people.stop(command)
+
+    @broker.subscriber(subjects.command(SERVICE, "resume"), queue=SERVICE)
+    async def on_resume(command: ResumePipeline) -> StopReply:
+        """Let a stopped pipeline act again."""
+        return await people.resume(command)
+
     health.add("pipelines", lambda: None if pipelines.synced else "not read yet")
+    tasks.spawn("stops", stops.follow)
+    tasks.spawn("untold", stops.tell_untold)
     tasks.spawn("pipelines", pipelines.follow)
+    tasks.spawn("room", room.forever)
     return assemble(
         SERVICE,
         settings,

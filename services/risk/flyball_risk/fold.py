@@ -1,57 +1,85 @@
-"""The fold DECISIONS to VERDICTS of one pipeline and partition."""
+"""The fold DECISIONS, with people's answers between them, to VERDICTS of one pipeline and partition."""
 
 from collections.abc import Callable
 
 from flyball_kit.fold import Input, Output
 from flyball_proto.columns import decode_decisions, encode_verdicts
-from flyball_proto.headers import COVERS
+from flyball_proto.headers import CHANGES, COVERS
 from flyball_proto.streams import BATCH_BYTES
+from flyball_risk.answers import take_order
 from flyball_risk.judging import Judged, Words, assemble, judge_batch
+from flyball_risk.partition import Changes, Partition
 from flyball_risk.policy import Policy
-from flyball_risk.state import Recent
 
 ROW_BYTES = 12
 """What a verdict adds to a decision."""
+
+CHANGE_BYTES = 512
+"""What a hold that opens or ends takes, at most about."""
+
+ANSWERS = ".answers"
+"""How the subject of people's answers ends."""
 
 
 class RiskFold:
     """Judges decisions in order; implements `flyball_kit.fold.Fold`.
 
-    All rows of one output are judged under one policy: a new revision counts from the next output
-    on. The state depends on what was dispatched before without end, so its snapshots are durable
+    All rows of one output are judged under one policy and one stop order: a new revision counts
+    from the next output on. An answer ends its output, so that nobody waits for more. The state
+    depends on what was dispatched before without end, so its snapshots are durable
     (`FoldOptions.durable_state`) and `since` has nothing to say.
     """
 
     def __init__(self, policy: Callable[[], Policy]) -> None:
         self._newest_policy = policy
         self._policy = policy()
-        self._recent = Recent()
+        self._partition = Partition()
+        self._stop_revision = 0
         self._parts: list[Judged] = []
         self._words = Words()
         self._bytes = 0
+        self._is_empty = True
 
     def step(self, message: Input) -> bool:
-        """Judge one batch; True when the output is large enough or a mark must end it."""
-        if not self._parts:
+        """Judge one batch; True = large enough, or a mark, an answer or a stop must end it."""
+        partition = self._partition
+        if self._is_empty:
             self._policy = self._newest_policy()
+            self._stop_revision = partition.stop_revision
+            self._is_empty = False
+        if message.subject.endswith(ANSWERS):
+            take_order(message.data, message.sequence, partition, self._policy)
+            if not self._parts:
+                self._stop_revision = partition.stop_revision
+            return True
         batch = decode_decisions(message.data)
-        self._parts.append(judge_batch(batch, self._policy, self._recent, self._words))
+        stored_ms = message.time_ns // 1_000_000
+        judged = judge_batch(batch, self._policy, partition, self._words, stored_ms)
+        self._parts.append(judged)
+        if batch.flow.tick_ms:
+            partition.tick(batch.flow.tick_ms, self._policy)
         self._bytes += len(message.data) + ROW_BYTES * len(batch.rows)
-        return batch.flow.mark is not None or self._bytes >= BATCH_BYTES
+        size = self._bytes + CHANGE_BYTES * len(partition.changes)
+        return batch.flow.mark is not None or size >= BATCH_BYTES
 
     def tick(self, now_ms: int) -> None:
         """Time reaches this fold as messages only."""
 
     def take(self) -> Output | None:
         """Everything judged since the last take."""
-        if not self._parts:
+        if self._is_empty:
             return None
-        batch = assemble(self._parts, self._words, self._policy)
+        changes = self._partition.changes
+        batch = assemble(self._parts, self._words, self._policy, self._stop_revision, changes)
         self._parts, self._words, self._bytes = [], Words(), 0
+        self._partition.changes, self._is_empty = Changes(), True
         flow = batch.flow
+        headers = {COVERS: f"{flow.origin} {flow.first} {flow.last}"} if flow.origin else {}
+        if changes:
+            headers[CHANGES] = str(len(changes))
         return Output(
             encode_verdicts(batch),
-            {COVERS: f"{flow.origin} {flow.first} {flow.last}"},
+            headers,
             rows=len(batch.rows),
             mark=flow.mark.id if flow.mark else None,
         )
@@ -61,9 +89,9 @@ class RiskFold:
         return None
 
     def dump(self) -> bytes:
-        """The state; see `Recent`."""
-        return self._recent.dump()
+        """The state; see `Partition`."""
+        return self._partition.dump()
 
     def load(self, data: bytes) -> None:
         """Become the state that `dump` gave."""
-        self._recent = Recent.load(data)
+        self._partition = Partition.load(data)

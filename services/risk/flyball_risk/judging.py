@@ -5,6 +5,7 @@ Rows that propose nothing are negligible and clear, and cost next to nothing.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +17,16 @@ from flyball_proto.columns import (
     U32,
     Column,
     Decisions,
+    Flow,
     Model,
     Rows,
+    Verdict,
     Verdicts,
+    Waiting,
 )
 from flyball_proto.merge import merge_flows, merge_rows
 from flyball_risk.ladder import Proposal, Ruling, error_probability, judge
+from flyball_risk.partition import Changes, Partition
 from flyball_risk.policy import Policy
 from flyball_risk.state import Recent
 
@@ -62,9 +67,14 @@ class Judged:
     reason_index: Column
 
 
-def judge_batch(batch: Decisions, policy: Policy, recent: Recent, words: Words) -> Judged:
-    """Judge all rows in order and record in `recent` what is dispatched."""
-    n = len(batch.rows)
+def judge_batch(
+    batch: Decisions, policy: Policy, partition: Partition, words: Words, stored_ms: int = 0
+) -> Judged:
+    """Judge all rows in order; `partition` learns what is dispatched and what begins to wait.
+
+    `stored_ms` is when the batch was stored.
+    """
+    n, before, recent = len(batch.rows), partition.changes.rows, partition.recent
     actions = np.array([0, *(words.action(a) for a in batch.action)], U8)
     models = np.array([words.models.setdefault(m, len(words.models)) for m in batch.model], U8)
     judged = Judged(
@@ -80,8 +90,8 @@ def judge_batch(batch: Decisions, policy: Policy, recent: Recent, words: Words) 
     recent.group_by(policy.group_share)
     for i, now_ms, proposal in _proposals(batch, policy):
         _meet_until(recent, arrivals, batch.rows, i)
-        recent.advance(now_ms)
-        ruling = judge(proposal, policy, recent)
+        partition.advance(now_ms, policy, before + i)
+        ruling = judge(proposal, policy, partition)
         if ruling.verdict in DISPATCHED:
             cooldown_ms = policy.rules[proposal.action].cooldown_ms
             recent.record(
@@ -91,34 +101,42 @@ def judge_batch(batch: Decisions, policy: Policy, recent: Recent, words: Words) 
                 proposal.time_ms,
                 cooldown_ms,
             )
+        elif ruling.verdict is Verdict.HOLD:
+            _hold(batch, i, proposal, ruling, policy, partition, stored_ms)
         _write(judged, i, ruling, words)
     if n:
         _meet_until(recent, arrivals, batch.rows, n)
-        recent.advance(int(batch.rows.time_ms.max()))
+        partition.advance(int(batch.rows.time_ms.max()), policy, before + n)
+        partition.changes.rows += n
     return judged
 
 
-def assemble(parts: Sequence[Judged], words: Words, policy: Policy) -> Verdicts:
-    """One output of everything judged since the last one, in order."""
-    newest = parts[-1].batch
-    flow = merge_flows([p.batch.flow for p in parts])
-    flow = replace(flow, revisions={**flow.revisions, "policy": policy.revision})
+def assemble(
+    parts: Sequence[Judged], words: Words, policy: Policy, stop_revision: int, changes: Changes
+) -> Verdicts:
+    """One output of everything judged since the last one, in order; of changes alone it has no rows."""
+    revisions = {"policy": policy.revision} | ({"stop": stop_revision} if stop_revision else {})
+    flow = merge_flows([p.batch.flow for p in parts] or [Flow()])
+    newest = parts[-1].batch if parts else None
     return Verdicts(
-        newest.pipeline,
-        newest.feature_digest,
-        flow,
-        merge_rows([p.batch.rows for p in parts]),
+        policy.pipeline,
+        newest.feature_digest if newest else "",
+        replace(flow, revisions={**flow.revisions, **revisions}),
+        merge_rows([p.batch.rows for p in parts] or [Rows.none()]),
         tuple(words.models),
-        _joined([p.model_index for p in parts]),
-        _joined([p.batch.score for p in parts]),
+        _joined([p.model_index for p in parts], U8),
+        _joined([p.batch.score for p in parts], F64),
         tuple(words.actions),
-        _joined([p.action_index for p in parts]),
-        _joined([p.batch.quality for p in parts]),
-        _joined([p.verdict for p in parts]),
-        _joined([p.category for p in parts]),
-        _joined([p.risk for p in parts]),
+        _joined([p.action_index for p in parts], U8),
+        _joined([p.batch.quality for p in parts], U8),
+        _joined([p.verdict for p in parts], U8),
+        _joined([p.category for p in parts], U8),
+        _joined([p.risk for p in parts], F64),
         tuple(words.reasons),
-        _joined([p.reason_index for p in parts]),
+        _joined([p.reason_index for p in parts], U16),
+        tuple(changes.opened),
+        tuple(changes.released),
+        tuple(changes.answered),
     )
 
 
@@ -172,5 +190,36 @@ def _meet_until(
         recent.meet(rows.element[element], rows.label_set[rows.label_index[element]])
 
 
-def _joined(columns: Sequence[Column]) -> Column:
+def _joined(columns: Sequence[Column], dtype: np.dtype[Any]) -> Column:
+    if not columns:
+        return np.empty(0, dtype)
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
+
+
+def _hold(
+    batch: Decisions,
+    i: int,
+    proposal: Proposal,
+    ruling: Ruling,
+    policy: Policy,
+    partition: Partition,
+    stored_ms: int,
+) -> None:
+    """Let a row wait for a person, unless its element and action do already."""
+    if partition.holds.is_waiting((proposal.element, ruling.action)):
+        return
+    hold = Waiting(
+        decision=f"{policy.pipeline}.{batch.rows.sequence[i]}.{batch.rows.sample[i]}",
+        element=proposal.element,
+        label_set=proposal.label_set,
+        action=ruling.action,
+        score=proposal.score,
+        risk=ruling.risk,
+        category=int(ruling.category),
+        reason=ruling.reason,
+        model=batch.model[int(batch.model_index[i])],
+        time_ms=proposal.time_ms,
+        expires_ms=partition.recent.clock_ms + policy.hold_expires_ms,
+        opened_ms=stored_ms,
+    )
+    partition.open(hold, policy)

@@ -4,8 +4,8 @@
     category = negligible, low, medium, high, critical, by CUT_OFFS
     verdict  = clear, clear, notify, hold, deny
 
-Whatever comes after can only tighten it: limits of the domain expert, an advisory pipeline, budgets,
-and last the control share.
+Whatever comes after can only tighten it: a stop, limits of the domain expert, an advisory pipeline,
+budgets, people that were asked before, and last the control share.
 """
 
 import math
@@ -22,8 +22,10 @@ from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.boundaries import first_reached
 from flyball_risk.control import WITHHOLDABLE, is_drawn, spell_ms
 from flyball_risk.impact import spread
+from flyball_risk.partition import Partition
 from flyball_risk.policy import Policy, Rule
 from flyball_risk.state import Crowd, Recent, labels_of
+from flyball_risk.waiting import MAX_HOLDS
 
 CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
 """Least risk of low, medium, high, critical."""
@@ -103,18 +105,23 @@ def category_of(risk: float) -> Category:
     return CATEGORIES[bisect_right(CUT_OFFS, round(risk, 6))]
 
 
-def judge(proposal: Proposal, policy: Policy, recent: Recent) -> Ruling:
-    """Judge one proposal; the caller records it in `recent` if it is dispatched."""
+def judge(proposal: Proposal, policy: Policy, partition: Partition) -> Ruling:
+    """Judge one proposal; the caller records it if it is dispatched or waits for a person."""
+    recent = partition.recent
     rule = policy.rules.get(proposal.action)
     if rule is None:
         reason = f"{proposal.action}: the specification has no such action any more"
         return Ruling(Verdict.DENY, Category.CRITICAL, 1.0, proposal.action, reason)
     crowds = recent.crowds(proposal.element, proposal.label_set, policy.group_window_ms)
     ruling = _by_risk(proposal, rule, crowds)
+    if partition.stop_words:
+        reason = f"{proposal.action}: denied, the pipeline is {partition.stop_words}"
+        return replace(ruling, verdict=Verdict.DENY, reason=reason)
     ruling = _by_autonomy(ruling, policy)
     ruling = _by_limits(ruling, proposal, policy)
     ruling = _by_advice(ruling, proposal, policy)
     ruling = _by_capacity(ruling, proposal, rule, policy, recent, crowds)
+    ruling = _by_people(ruling, proposal, rule, partition)
     return _by_control(ruling, proposal, rule, policy)
 
 
@@ -195,11 +202,31 @@ def _by_capacity(
 ) -> Ruling:
     if ruling.verdict not in DISPATCHED or ruling.action == KEEP:
         return ruling
-    why = _exhausted(ruling.action, proposal, rule, policy, recent, crowds)
+    why = exhausted(ruling.action, proposal, rule, policy, recent, crowds)
     if why is None:
         return ruling
     reason = f"{ruling.action}: capped, {why}"
     return replace(ruling, verdict=Verdict.CAP, reason=reason)
+
+
+def _by_people(ruling: Ruling, proposal: Proposal, rule: Rule, partition: Partition) -> Ruling:
+    """Ask a person once about an element and action, and never for what could not go out anyway."""
+    if ruling.verdict is not Verdict.HOLD:
+        return ruling
+    recent, holds, action = partition.recent, partition.holds, ruling.action
+    pair = (proposal.element, action)
+    if holds.is_waiting(pair):
+        return replace(ruling, reason=f"{action}: a person is asked about this element already")
+    if recent.is_cooling(proposal.element, action, proposal.time_ms, rule.cooldown_ms):
+        reason = f"{action}: capped, within its cool-down of {rule.cooldown_ms / 1000:g} s"
+        return replace(ruling, verdict=Verdict.CAP, reason=reason)
+    if (peace := holds.peace(pair, recent.clock_ms)) is not None:
+        again = f"nobody is asked again for {rule.cooldown_ms / 1000:g} s"
+        return replace(ruling, verdict=Verdict.DENY, reason=f"{action}: {peace}, {again}")
+    if holds.is_full(recent.clock_ms):
+        reason = f"{action}: denied, {MAX_HOLDS} decisions wait for a person already"
+        return replace(ruling, verdict=Verdict.DENY, reason=reason)
+    return ruling
 
 
 def _by_control(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) -> Ruling:
@@ -222,7 +249,7 @@ def _by_control(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) 
     return replace(ruling, verdict=Verdict.WITHHOLD, reason=reason)
 
 
-def _exhausted(
+def exhausted(
     action: str,
     proposal: Proposal,
     rule: Rule,
@@ -230,6 +257,7 @@ def _exhausted(
     recent: Recent,
     crowds: Sequence[Crowd],
 ) -> str | None:
+    """Which cool-down or budget is in the way of an action; None when there is room."""
     element, cooldown_ms = proposal.element, rule.cooldown_ms
     if recent.is_cooling(element, action, proposal.time_ms, cooldown_ms):
         return f"within its cool-down of {cooldown_ms / 1000:g} s"

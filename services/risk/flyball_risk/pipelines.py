@@ -1,24 +1,34 @@
 """Which pipelines are applied, and one set of runners for each: follows the bucket `pipelines`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 
+from flyball_kit import clock
 from flyball_kit.connect import Connect
-from flyball_kit.fold import Dispatcher, Endpoint, FoldOptions, FoldRunner
+from flyball_kit.fold import Dispatch, Dispatcher, Endpoint, FoldOptions, FoldRunner
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
+from flyball_proto.headers import MESSAGE_ID
+from flyball_proto.holds import ActionsStopped
 from flyball_proto.spec import Pipeline
-from flyball_risk.dispatch import route
+from flyball_risk.dispatch import decision_of, route
 from flyball_risk.fold import RiskFold
 from flyball_risk.policy import Policy, policy_of
+from flyball_risk.recorded import RECORDS
+from flyball_risk.replies import Replies
 from flyball_risk.settings import Settings
+from flyball_risk.stops import Stops
 
 PREFIX = "pipeline."
 STATE_VERSION = "1"
+STOPPED_A_MESSAGE = 500
+"""Decisions that one `actions-stopped` event names."""
 
 log = logging.getLogger("flyball.risk.pipelines")
 
@@ -26,13 +36,21 @@ log = logging.getLogger("flyball.risk.pipelines")
 class Pipelines:
     """Starts judging and dispatching when a pipeline appears; takes changed policies over.
 
-    `synced` turns True when everything that was applied before the start has been seen.
+    `synced` turns True when everything that was applied before the start has been seen. Nothing is
+    dispatched before it is known which pipelines are stopped.
     """
 
     def __init__(
-        self, tasks: Tasks, connect: Connect, client: Callable[[], Client], settings: Settings
+        self,
+        tasks: Tasks,
+        connect: Connect,
+        client: Callable[[], Client],
+        settings: Settings,
+        stops: Stops,
+        replies: Replies,
     ) -> None:
         self._tasks, self._connect = tasks, connect
+        self._stops, self._replies = stops, replies
         self._partitions, self._control_key = settings.partitions, settings.control_key
         self._retain_bytes = settings.retain_mib * streams.MIB
         self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
@@ -41,6 +59,7 @@ class Pipelines:
 
     async def follow(self) -> None:
         """Run for ever."""
+        await self._stops.synced.wait()
         async for change in self._applied.watch(PREFIX, synced=self._on_synced):
             name = change.key.removeprefix(PREFIX)
             if change.value is None:
@@ -51,6 +70,15 @@ class Pipelines:
     def policy(self, pipeline: str) -> Policy:
         """The policy in force."""
         return self._policies[pipeline]
+
+    def find(self, pipeline: str) -> Policy | None:
+        """The policy in force; None when no such pipeline is applied."""
+        return self._policies.get(pipeline)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Applied pipelines."""
+        return tuple(self._policies)
 
     def _on_synced(self) -> None:
         self.synced = True
@@ -63,6 +91,7 @@ class Pipelines:
         )
         log.info("%s: policy revision %d", name, revision)
         if is_new:
+            self._tasks.add(f"holds.{name}", self._recording(name))
             for partition in range(self._partitions):
                 self._tasks.add(f"verdicts.{name}.{partition}", self._judging(name, partition))
                 self._tasks.add(f"actions.{name}.{partition}", self._dispatching(name, partition))
@@ -70,6 +99,7 @@ class Pipelines:
     async def _stop(self, name: str) -> None:
         if name not in self._policies:
             return
+        await self._tasks.remove(f"holds.{name}")
         for partition in range(self._partitions):
             await self._tasks.remove(f"verdicts.{name}.{partition}")
             await self._tasks.remove(f"actions.{name}.{partition}")
@@ -79,7 +109,11 @@ class Pipelines:
         return FoldRunner(
             f"risk.{name}.{partition}",
             connect=self._connect,
-            source=Endpoint(streams.DECISIONS.name, subjects.decisions(name, partition)),
+            source=Endpoint(
+                streams.DECISIONS.name,
+                subjects.decisions(name, partition),
+                also=(subjects.answers(name, partition),),
+            ),
             target=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
             fold=lambda: traced("risk.judge", RiskFold(lambda: self.policy(name))),
             options=FoldOptions(
@@ -97,5 +131,40 @@ class Pipelines:
             source=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
             target=streams.ACTIONS.name,
             route=traced_route("risk.dispatch", route),
+            gate=self._stops.gate(name),
+            barred=partial(tell_stopped, name, partition),
             observer=FoldTelemetry(f"actions.{name}.{partition}"),
         )
+
+    def _recording(self, name: str) -> Dispatcher:
+        """All partitions in one, so that keys grow on the subject of the events."""
+        return Dispatcher(
+            f"holds.{name}",
+            connect=self._connect,
+            source=Endpoint(streams.VERDICTS.name, f"verdicts.{name}.*"),
+            target=RECORDS,
+            route=partial(self._replies.route, name),
+            delivered=partial(self._replies.delivered, name),
+            observer=FoldTelemetry(f"holds.{name}"),
+        )
+
+
+async def tell_stopped(
+    pipeline: str, partition: int, dispatches: Sequence[Dispatch], js: JetStreamContext
+) -> None:
+    """Name the decisions whose actions a stop kept from being sent.
+
+    After a crash they may be named once more; the ids make that one event within two minutes.
+    """
+    for first in range(0, len(dispatches), STOPPED_A_MESSAGE):
+        part = dispatches[first : first + STOPPED_A_MESSAGE]
+        event = ActionsStopped(
+            pipeline=pipeline,
+            at=clock.utc_now(),
+            partition=partition,
+            decisions=tuple(map(decision_of, part)),
+        )
+        sequence, place = part[0].key
+        message_id = f"actions-stopped.{pipeline}.{partition}.{sequence}.{place}.{len(part)}"
+        data = event.model_dump_json().encode()
+        await js.publish(event.subject, data, headers={MESSAGE_ID: message_id})

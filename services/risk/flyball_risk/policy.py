@@ -42,6 +42,8 @@ class Policy:
     control_share: float
     control_key: str
     horizon_ms: int
+    hold_expires_ms: int
+    approvals: int
 
 
 def policy_of(
@@ -67,6 +69,8 @@ def policy_of(
         control_share=risk.control_share,
         control_key=control_key,
         horizon_ms=spec.target.horizon_ms,
+        hold_expires_ms=risk.hold.expires_ms,
+        approvals=risk.hold.approvals,
     )
 
 

@@ -9,7 +9,6 @@ cool-down and `MARGIN_MS`.
 """
 
 import json
-import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -136,10 +135,10 @@ class Recent:
             acting.pop(element, None)
             acting[element] = self.clock_ms
 
-    def dump(self) -> bytes:
-        """The whole state; the same state gives the same bytes."""
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; the same state gives the same."""
         self._forget()
-        state = {
+        return {
             "clock_ms": self.clock_ms,
             "elements": {e: [a.until_ms, a.times_ms] for e, a in sorted(self._elements.items())},
             "seconds": list(self._seconds),
@@ -147,12 +146,10 @@ class Recent:
             "homes": dict(sorted(self._homes.items())),
             "acting": [[*group, list(a.items())] for group, a in sorted(self._acting.items()) if a],
         }
-        return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1)
 
     @classmethod
-    def load(cls, data: bytes) -> "Recent":
-        """What `dump` gave."""
-        state: Mapping[str, Any] = json.loads(zlib.decompress(data))
+    def from_json(cls, state: Mapping[str, Any]) -> "Recent":
+        """What `as_json` gave."""
         recent = cls()
         recent.clock_ms = state["clock_ms"]
         recent._elements = {

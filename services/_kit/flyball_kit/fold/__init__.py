@@ -20,6 +20,7 @@ from flyball_kit.fold.errors import (
     InputLost,
     OutputLost,
 )
+from flyball_kit.fold.gate import Gate
 from flyball_kit.fold.paired import Companion, Span, covered
 from flyball_kit.fold.reader import Reader
 from flyball_kit.fold.routes import Dispatch
@@ -39,6 +40,7 @@ __all__ = [
     "FoldOptions",
     "FoldRunner",
     "FoldStats",
+    "Gate",
     "Input",
     "InputChanged",
     "InputLost",

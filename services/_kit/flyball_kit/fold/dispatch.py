@@ -35,6 +35,7 @@ from flyball_kit.fold.contract import (
     Unobserved,
 )
 from flyball_kit.fold.errors import Fenced
+from flyball_kit.fold.gate import Gate
 from flyball_kit.fold.loop import Loop
 from flyball_kit.fold.output import OutputSubject
 from flyball_kit.fold.position import Position, is_bare
@@ -43,6 +44,10 @@ from flyball_kit.fold.reader import Reader
 from flyball_kit.fold.recovery import check_input, first_position
 from flyball_kit.fold.routes import NO_KEY, Dispatch, Stored, by_subject, parse_key
 from flyball_proto.headers import EXPECT, KEY
+
+Barred = Callable[[Sequence[Dispatch], JetStreamContext], Awaitable[None]]
+"""Records what a closed gate kept from being sent. Asked again until it does not raise, and perhaps
+once more after a restart."""
 
 Complete = Callable[[Dispatch, JetStreamContext], Awaitable[Dispatch]]
 """Fetches what a dispatch lacks; same subject and key. Asked only for what was not sent before."""
@@ -83,8 +88,12 @@ class Dispatcher(Loop):
     saved is fenced. Without a saved position it begins at the first message of the stream.
 
     What is read again after a restart lies behind the saved position (at most what passed in
-    `save_every_s`) and is skipped by key. Only if retention removed the last message of a subject
-    in that short time could a row of it go out again.
+    `save_every_s`) and is skipped by key. What `gate` bars is given to `barred` instead of being
+    sent, before anything behind it is sent or the position moves past it; that is for good.
+    `delivered` hears the sequence up to which everything was.
+
+    Only if retention removed the last message of a subject in that short time could a row of it go
+    out again.
     """
 
     def __init__(  # noqa: PLR0913 - wiring, by name
@@ -96,12 +105,16 @@ class Dispatcher(Loop):
         target: str,
         route: Callable[[Input], Sequence[Dispatch]],
         complete: Complete | None = None,
+        gate: Gate | None = None,
+        barred: Barred | None = None,
+        delivered: Callable[[int], None] | None = None,
         options: DispatchOptions = DispatchOptions(),
         observer: FoldObserver | None = None,
     ) -> None:
         super().__init__(name, connect=connect, source=source, observer=observer)
         self._target, self._route, self._options = target, route, options
-        self._complete = complete
+        self._complete, self._gate, self._barred = complete, gate or Gate(), barred
+        self._delivered = delivered
         self._stored: OrderedDict[str, Stored] = OrderedDict()
         self._slots = asyncio.Semaphore(options.concurrency)
         self._done = self._gathered = self._time_ns = 0
@@ -186,8 +199,13 @@ class Dispatcher(Loop):
 
     async def _deliver_all(self, dispatches: list[Dispatch]) -> None:
         started_s, sent_before = monotonic_s(), self._stats.rows
-        lanes = by_subject(dispatches)
-        await asyncio.gather(*(self._deliver(subject, lane) for subject, lane in lanes.items()))
+        # Beforehand, because what comes behind on its subject would make it look sent.
+        barred = [d for d in dispatches if self._gate.bars(d.revision)]
+        behind = set(map(id, barred))
+        await self._bar(barred)
+        lanes = by_subject(d for d in dispatches if id(d) not in behind)
+        left = await asyncio.gather(*(self._deliver(s, lane) for s, lane in lanes.items()))
+        await self._bar([d for lane in left for d in lane])
         while len(self._stored) > self._options.subjects:
             self._stored.popitem(last=False)
         self._stats.commits += 1
@@ -195,16 +213,39 @@ class Dispatcher(Loop):
         self._observer.committed(sent, monotonic_s() - started_s)
         self._observer.lagging(self.reader.lag_messages)
 
-    async def _deliver(self, subject: str, lane: list[Dispatch]) -> None:
-        """Send what is newer than the last message stored, strictly in order."""
+    async def _deliver(self, subject: str, lane: list[Dispatch]) -> list[Dispatch]:
+        """Send what is newer than the last message stored, in order; returns what the gate bars."""
         async with self._slots:
-            stored = self._stored.pop(subject, None) or await self._read(subject)
-            for dispatch in lane:
+            stored = await self._last_stored(lane[0])
+            for i, dispatch in enumerate(lane):
                 if dispatch.key <= stored.key:
                     self._stats.replayed += 1
-                else:
-                    stored = await self._send(await self._completed(dispatch), stored)
-            self._stored[subject] = stored
+                    continue
+                completed = await self._completed(dispatch)
+                if not self._gate.enter(dispatch.revision):
+                    return lane[i:]
+                try:
+                    stored = await self._send(completed, stored)
+                finally:
+                    self._gate.leave()
+                self._stored[subject] = stored
+            return []
+
+    async def _bar(self, dispatches: list[Dispatch]) -> None:
+        """Record what may not be sent any more and was not sent before."""
+        in_order = sorted(dispatches, key=lambda d: d.key)
+        unsent = [d for d in in_order if d.key > (await self._last_stored(d)).key]
+        barred, js = self._barred, self._js
+        if unsent and barred is not None:
+            what = f"a record of {len(unsent)} barred message(s)"
+            await patient(lambda: barred(unsent, js), self._stop, what)
+
+    async def _last_stored(self, dispatch: Dispatch) -> Stored:
+        """The last message of a dispatch's subject, remembered from now on."""
+        subject = dispatch.subject
+        stored = self._stored.pop(subject, None) or await self._read(dispatch)
+        self._stored[subject] = stored
+        return stored
 
     async def _completed(self, dispatch: Dispatch) -> Dispatch:
         complete, js = self._complete, self._js
@@ -226,7 +267,7 @@ class Dispatcher(Loop):
                 )
             except APIError as error:
                 if error.err_code in WRONG_SEQUENCE:
-                    stored = await self._read(dispatch.subject)
+                    stored = await self._read(dispatch)
                     if stored.key >= dispatch.key:  # an earlier try of ours, or a zombie's
                         self._stats.own += 1
                         return stored
@@ -242,9 +283,10 @@ class Dispatcher(Loop):
             self._observer.retried()
             await pause_until_connected(self._output, self._stop)
 
-    async def _read(self, subject: str) -> Stored:
+    async def _read(self, dispatch: Dispatch) -> Stored:
+        stream, subject = dispatch.stream or self._target, dispatch.subject
         message = await patient(
-            lambda: last_message(self._js, self._target, subject), self._stop, subject
+            lambda: last_message(self._js, stream, subject), self._stop, subject
         )
         if message is None:
             return Stored(0, NO_KEY)

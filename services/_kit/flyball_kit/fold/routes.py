@@ -12,13 +12,17 @@ NO_KEY: Key = (-1, -1)
 class Dispatch:
     """One message to send. `key` = (METRICS sequence, sample) of the row that it comes from.
 
-    Keys of one subject must grow strictly, over all its dispatches.
+    Keys of one subject must grow strictly, over all its dispatches. `revision` is the control
+    revision under which it was decided, see `Gate`; `stream` is where it is stored, if that is
+    not the dispatcher's target.
     """
 
     subject: str
     key: Key
     data: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,119 @@
+"""What a person's answer to a hold comes to. Pure.
+
+An approval is judged again when it is read: an action that may not go out at that moment is refused
+with the reason, and the hold goes on waiting until it expires. So nothing is ever approved that was
+not sent.
+"""
+
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
+from flyball_proto.holds import Answer, StopOrder
+from flyball_risk.boundaries import first_reached
+from flyball_risk.ladder import Proposal, exhausted
+from flyball_risk.partition import Partition
+from flyball_risk.policy import Policy
+from flyball_risk.state import labels_of
+from flyball_risk.waiting import Open
+
+_ORDERS: Final[TypeAdapter[Answer | StopOrder]] = TypeAdapter(Answer | StopOrder)
+
+UNREADABLE: Final = "neither an answer nor a stop order of this version"
+
+
+def read_order(data: bytes) -> Answer | StopOrder | None:
+    """A message beside the decisions; None when it is nothing that this version knows."""
+    try:
+        return _ORDERS.validate_json(data)
+    except ValidationError:
+        return None
+
+
+def take_order(data: bytes, sequence: int, partition: Partition, policy: Policy) -> None:
+    """Take in one message beside the decisions; `sequence` is its place in DECISIONS."""
+    order = read_order(data)
+    if isinstance(order, StopOrder):
+        partition.obey(order)
+        return
+    if order is None:
+        found = Answered(sequence, "", Result.UNKNOWN, UNREADABLE, "", 0)
+    else:
+        result, detail = answer(order, partition, policy)
+        at_ms = int(order.at.timestamp() * 1000)
+        found = Answered(sequence, order.hold, result, detail, order.by, at_ms)
+    partition.changes.answered.append(found)
+
+
+def answer(given: Answer, partition: Partition, policy: Policy) -> tuple[Result, str]:
+    """What one answer comes to, with words unless it ended the hold."""
+    found = partition.holds.get(given.hold)
+    if found is None:
+        return Result.UNKNOWN, "no such decision waits for a person"
+    if given.answer == "deny":
+        _end(partition, policy, found, given, Outcome.DENIED)
+        return Result.ENDED, ""
+    why_not = objection(found, partition, policy)
+    if why_not is not None:
+        return why_not
+    if given.by in found.agreed:
+        return Result.REFUSED, f"{given.by} agreed already; another person must agree, too"
+    if len(found.agreed) + 1 < policy.approvals:
+        partition.holds.agree(given.hold, given.by)
+        return Result.NOTED, f"{len(found.agreed)} of {policy.approvals} people agree"
+    _end(partition, policy, found, given, Outcome.APPROVED)
+    hold, recent = found.hold, partition.recent
+    recent.record(
+        hold.element,
+        hold.label_set,
+        hold.action,
+        recent.clock_ms,
+        policy.rules[hold.action].cooldown_ms,
+    )
+    return Result.ENDED, ""
+
+
+def objection(found: Open, partition: Partition, policy: Policy) -> tuple[Result, str] | None:
+    """Why a held action may not go out now; None when it may."""
+    hold, recent = found.hold, partition.recent
+    rule = policy.rules.get(hold.action)
+    if partition.stop_words:
+        return Result.STOPPED, f"the pipeline is {partition.stop_words}"
+    if rule is None:
+        return Result.REFUSED, f"the specification has no action {hold.action} any more"
+    if policy.autonomy == "advisory":
+        return Result.REFUSED, "the pipeline is advisory now"
+    limit = first_reached(
+        policy.limits,
+        element=hold.element,
+        labels=labels_of(hold.label_set),
+        action=hold.action,
+        score=hold.score,
+    )
+    if limit is not None and limit.limit.verdict is Verdict.DENY:
+        return Result.REFUSED, f"boundary {limit.limit.name} applies"
+    proposal = Proposal(
+        element=hold.element,
+        label_set=hold.label_set,
+        time_ms=recent.clock_ms,
+        action=hold.action,
+        score=hold.score,
+        error=0.0,
+        quality=0,
+        trainer=hold.model.trainer,
+    )
+    crowds = recent.crowds(hold.element, hold.label_set, policy.group_window_ms)
+    why = exhausted(hold.action, proposal, rule, policy, recent, crowds)
+    return None if why is None else (Result.CAPPED, f"capped, {why}")
+
+
+def _end(
+    partition: Partition, policy: Policy, found: Open, given: Answer, outcome: Outcome
+) -> None:
+    approved = outcome is Outcome.APPROVED
+    by = ", ".join((*found.agreed, given.by)) if approved else given.by
+    at_ms = int(given.at.timestamp() * 1000)
+    clock_ms, row = partition.recent.clock_ms, partition.changes.rows
+    released = Released(found.hold, outcome, by, given.why, at_ms, clock_ms, row)
+    partition.end(released, policy)

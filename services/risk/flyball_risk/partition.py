@@ -1,0 +1,102 @@
+"""All that judging one partition depends on: what was dispatched, who waits, whether it is stopped.
+
+Pure. Survives a crash as one durable snapshot, and holds what the classes in it are bounded to.
+"""
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from flyball_proto.columns import Answered, Outcome, Released, Waiting
+from flyball_proto.holds import StopOrder
+from flyball_risk.policy import Policy
+from flyball_risk.state import Recent
+from flyball_risk.waiting import Holds
+
+
+@dataclass(slots=True)
+class Changes:
+    """What became of holds since the last output; `rows` were judged in that time."""
+
+    rows: int = 0
+    opened: list[Waiting] = field(default_factory=list)
+    released: list[Released] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.opened) + len(self.released) + len(self.answered)
+
+
+class Partition:
+    """The state, and what changed in it since the last output."""
+
+    def __init__(self) -> None:
+        self.recent, self.holds = Recent(), Holds()
+        self.order: StopOrder | None = None
+        self.changes = Changes()
+
+    @property
+    def stop_words(self) -> str:
+        """`stopped by NAME: WHY`; empty while it is not stopped."""
+        if self.order is None or not self.order.stop.stopped:
+            return ""
+        stop = self.order.stop
+        return f"stopped by {stop.by}: {stop.why}" if stop.why else f"stopped by {stop.by}"
+
+    @property
+    def stop_revision(self) -> int:
+        """Of the newest stop order; 0 = there never was one."""
+        return self.order.revision if self.order else 0
+
+    def obey(self, order: StopOrder) -> None:
+        """A person stopped or resumed the pipeline; an order older than the last changes nothing."""
+        if order.revision > self.stop_revision:
+            self.order = order
+
+    def advance(self, time_ms: int, policy: Policy, row: int) -> None:
+        """Event time reached `time_ms` before row `row` of the output: holds may expire."""
+        self.recent.advance(time_ms)
+        for hold in self.holds.overdue(self.recent.clock_ms):
+            self._expire(hold, hold.expires_ms, policy, row)
+
+    def tick(self, tick_ms: int, policy: Policy) -> None:
+        """A second passed somewhere, whatever the source says."""
+        for hold in self.holds.tick(tick_ms):
+            self._expire(hold, self.recent.clock_ms, policy, self.changes.rows)
+
+    def open(self, hold: Waiting, policy: Policy) -> None:
+        """A row of the output begins to wait."""
+        self.holds.open(hold, policy.hold_expires_ms)
+        self.changes.opened.append(hold)
+
+    def end(self, released: Released, policy: Policy) -> None:
+        """A hold ended."""
+        rule = policy.rules.get(released.hold.action)
+        self.holds.end(released, rule.cooldown_ms if rule else 0)
+        self.changes.released.append(released)
+
+    def dump(self) -> bytes:
+        """The whole state; the same state gives the same bytes."""
+        state = {
+            **self.recent.as_json(),
+            "holds": self.holds.as_json(self.recent.clock_ms),
+            "order": self.order.model_dump(mode="json") if self.order else None,
+        }
+        return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1)
+
+    @classmethod
+    def load(cls, data: bytes) -> "Partition":
+        """What `dump` gave; before there were holds it gave neither them nor an order."""
+        state: dict[str, Any] = json.loads(zlib.decompress(data))
+        partition = cls()
+        partition.recent = Recent.from_json(state)
+        if holds := state.get("holds"):
+            partition.holds = Holds.from_json(holds)
+        if order := state.get("order"):
+            partition.order = StopOrder.model_validate(order)
+        return partition
+
+    def _expire(self, hold: Waiting, clock_ms: int, policy: Policy, row: int) -> None:
+        why = "nobody answered in time"
+        self.end(Released(hold, Outcome.EXPIRED, "", why, 0, clock_ms, row), policy)

@@ -1,0 +1,131 @@
+"""Which pipelines a person has stopped: KV `stops`, the gates of dispatchers, and orders to folds."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from flyball_kit import clock
+from flyball_kit.announce import Announcer
+from flyball_kit.errors import PermanentError, TransientError
+from flyball_kit.fold import Gate
+from flyball_kit.kv import Kv
+from flyball_proto import streams, subjects
+from flyball_proto.holds import Resumed, Stop, StopOrder, Stopped
+
+log = logging.getLogger("flyball.risk.stops")
+
+RETRY_S: Final = 2.0
+TIMEOUT_S: Final = 5.0
+
+
+class Stops:
+    """Closes and opens the gates through which actions pass; start `follow` as a task.
+
+    `synced` is set when every pipeline that was stopped before the start has its gate closed. The
+    record comes first, then the orders in band with the decisions, then the event; killed in
+    between, the rest follows at the next start.
+    """
+
+    def __init__(
+        self,
+        records: Kv[Stop],
+        announcer: Announcer,
+        client: Callable[[], Client],
+        partitions: int,
+    ) -> None:
+        self._records, self._announcer = records, announcer
+        self._client, self._partitions = client, partitions
+        self._gates: dict[str, Gate] = {}
+        self._found: dict[str, tuple[Stop, int]] = {}
+        self._changing = asyncio.Lock()
+        self.synced = asyncio.Event()
+
+    def gate(self, pipeline: str) -> Gate:
+        """The gate of a pipeline's dispatchers; open unless a person closed it."""
+        return self._gates.setdefault(pipeline, Gate())
+
+    async def follow(self) -> None:
+        """Take over what is recorded, also by another instance, for ever."""
+        async for change in self._records.watch(synced=self.synced.set):
+            stopped = change.value is not None and change.value.stopped
+            self.gate(change.key).set(change.revision, is_open=not stopped)
+
+    async def tell_untold(self) -> None:
+        """Once after a start: orders and events that a killed predecessor did not get to."""
+        while True:
+            try:
+                for stop, revision in (await self._records.items()).values():
+                    await self._tell(stop, revision)
+            except (PermanentError, TransientError) as error:
+                log.warning("stops are told later: %s", error)
+                await clock.sleep(RETRY_S)
+            else:
+                return
+
+    async def now(self, pipeline: str) -> Stop | None:
+        """The recorded state; None when nobody ever stopped the pipeline."""
+        return (await self._records.load(pipeline))[0]
+
+    async def stop(self, pipeline: str, by: str, why: str) -> tuple[Stop, bool]:
+        """Let no action of a pipeline begin; returns when none is under way and it is recorded.
+
+        The flag says whether this changed anything. When the record cannot be saved the gate stays
+        closed in this process: it is safe, and asking again mends it.
+        """
+        async with self._changing:
+            await self.gate(pipeline).close()
+            return await self._change(pipeline, by, why, stopped=True)
+
+    async def resume(self, pipeline: str, by: str, why: str) -> tuple[Stop, bool]:
+        """Let what is decided from now on go out; what was decided before never does."""
+        async with self._changing:
+            return await self._change(pipeline, by, why, stopped=False)
+
+    async def _change(
+        self, pipeline: str, by: str, why: str, *, stopped: bool
+    ) -> tuple[Stop, bool]:
+        state, revision = await self._records.load(pipeline)
+        was_stopped = state is not None and state.stopped
+        changed = was_stopped is not stopped
+        if changed or state is None:
+            state = Stop(pipeline=pipeline, stopped=stopped, by=by, why=why, at=clock.utc_now())
+        if changed:
+            revision = await self._records.save(pipeline, state, revision=revision)
+        if stopped:
+            self.gate(pipeline).set(revision, is_open=False)
+        else:
+            self.gate(pipeline).open(revision)
+        if revision:
+            await self._tell(state, revision)
+        return state, changed
+
+    async def _tell(self, stop: Stop, revision: int) -> None:
+        """The order for every partition's fold, which knows it already if it is an old one; the event."""
+        order = StopOrder(stop=stop, revision=revision).model_dump_json().encode()
+        for partition in range(self._partitions):
+            await order_in_band(self._client(), stop.pipeline, partition, order)
+        kind = Stopped if stop.stopped else Resumed
+        last = await self._announcer.last(kind, stop.pipeline)
+        if last is None or last.at < stop.at:
+            event = kind(pipeline=stop.pipeline, at=stop.at, by=stop.by, why=stop.why)
+            await self._announcer.publish(event, f"stop.{stop.pipeline}.{revision}")
+
+
+async def order_in_band(client: Client, pipeline: str, partition: int, data: bytes) -> int:
+    """Store a message among a partition's decisions; returns its place there.
+
+    Raises:
+        TransientError: the broker did not say that it is stored.
+    """
+    subject = subjects.answers(pipeline, partition)
+    try:
+        stored = await client.jetstream().publish(
+            subject, data, timeout=TIMEOUT_S, stream=streams.DECISIONS.name
+        )
+    except (NatsError, OSError) as error:
+        raise TransientError(f"{subject} is not stored: {error!r}; ask again") from error
+    return stored.seq
