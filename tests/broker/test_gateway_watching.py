@@ -51,7 +51,7 @@ class World:
         """Wait for a picture of which this is true."""
         async with asyncio.timeout(30):
             while not holds(self.watch.picture()):
-                await self.watch.changed.wait(5)
+                await self.watch.changed.next()
         return self.watch.picture()
 
     async def apply(self) -> None:

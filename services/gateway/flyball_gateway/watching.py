@@ -3,7 +3,7 @@
     watch = Watch(lambda: client_of(broker))
     watch.spawn(tasks)
     ...
-    await watch.changed.wait(1.0)
+    await watch.changed.next()
     watch.picture()
 
 The broker may go away at any time: the picture stays as it was and says since when it is stale.

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable
 
     from fastapi import FastAPI, Request
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 class Changed(Protocol):
     """Says when there is another picture."""
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Return once there is one, or False after so many seconds."""
+    def next(self) -> "Future[None]":
+        """Done when there is another one."""
         ...
 
 

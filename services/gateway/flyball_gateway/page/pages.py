@@ -1,5 +1,6 @@
 """All open pages: one task shows each new picture on them, rendered once for all of them."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ class Pages:
     async def show_for_ever(self) -> None:
         """Show each picture on every open page; without one there is nothing to do."""
         while True:
-            await self._changed.wait(EVERY_S)
+            await asyncio.wait({self._changed.next()}, timeout=EVERY_S)
             for page in list(self._open.values()):
                 page.show()
             await clock.sleep(AT_LEAST_S)
