@@ -12,10 +12,11 @@ from tests.unit.test_audit_ledger import verdicts
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_local.access import NotRunningError
 from flyball_local.audit import Account
+from flyball_local.describing import as_json, describe
 from flyball_local.exits import exit_code, sentence
 from flyball_local.invalid import InvalidInputError
 from flyball_local.publish import judged, parse_values
-from flyball_local.tail import Followed, describe, stream_of
+from flyball_local.tail import Followed, stream_of, subject_of
 from flyball_local.words import account_lines, table
 from flyball_proto.columns import SkipReason, Verdict, encode_verdicts
 from flyball_proto.spec import SpecError
@@ -174,7 +175,7 @@ def test_a_batch_is_one_line_and_a_tick_none() -> None:
 
     judged_rows = encode_verdicts(verdicts([(5, 0), (6, 0)], [(7, 1, SkipReason.LATE)]))
     line = describe(message(judged_rows))
-    assert line == "verdicts.p.0  2 rows of 1 element(s): clear 2, 1 skipped"
+    assert line == "verdicts.p.0  2 rows of 1 element(s): clear 2, 1 skipped (late)"
     assert describe(message(encode_verdicts(verdicts()))) is None
     assert describe(message(b"")) is None
 

@@ -1,4 +1,4 @@
-"""Requests to the gateway, as the command line and the drivers make them."""
+"""Requests to services, as the command line and the drivers make them."""
 
 from collections.abc import Iterable
 from typing import Final, TypeVar
@@ -18,10 +18,19 @@ _Reply = TypeVar("_Reply", bound=Reply)
 
 
 class RefusedError(PermanentError):
-    """A service refused a command; the message is the service's own."""
+    """A service refused a command; the message is the service's own.
+
+    `reason` is its stable word, e.g. `not-found`.
+    """
+
+    def __init__(self, message: str, reason: str = "refused") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
-async def apply(client: Client, objects: Iterable[Source | Pipeline], by: str) -> ApplyReply:
+async def apply(
+    client: Client, objects: Iterable[Source | Pipeline], by: str, why: str = ""
+) -> ApplyReply:
     """Bring sources and pipelines into force; role `operator`.
 
     Raises:
@@ -29,7 +38,8 @@ async def apply(client: Client, objects: Iterable[Source | Pipeline], by: str) -
         TransientError: No gateway answered.
     """
     documents = tuple(as_document(found) for found in objects)
-    return await request(client, "gateway", "apply", Apply(objects=documents, by=by), ApplyReply)
+    command = Apply(objects=documents, by=by, why=why)
+    return await request(client, "gateway", "apply", command, ApplyReply)
 
 
 async def status(client: Client) -> StatusReply:
@@ -65,4 +75,6 @@ async def request(
         ) from error
     if found.ok:
         return found
-    raise RefusedError(found.error.message if found.error else f"{service} gave no reason")
+    if found.error is None:
+        raise RefusedError(f"{service} refused {verb} and gave no reason; see logs/{service}.log")
+    raise RefusedError(found.error.message, found.error.kind)

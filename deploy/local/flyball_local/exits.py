@@ -5,6 +5,7 @@ from typing import Final
 EXIT_PROBLEM: Final = 1
 EXIT_INVALID: Final = 2
 EXIT_NOT_RUNNING: Final = 3
+EXIT_INTERRUPTED: Final = 130
 
 _BY_NAME: Final = {
     "SpecError": EXIT_INVALID,

@@ -87,26 +87,50 @@ async def publish(
         TransientError: No verdict in time.
     """
     _check_names(source, element)
+    samples = _samples(values, time, rows)
+    body = {"element": element, "labels": labels or {}, "samples": samples}
+    subject, report = subjects.metrics(source, element), msgspec.json.encode(body)
+    _, found = await publish_raw(session, subject, report, {}, source)
+    return found
+
+
+async def publish_raw(
+    session: Session,
+    subject: str,
+    report: bytes,
+    headers: dict[str, str],
+    source: str | None = None,
+) -> tuple[int, list[Outcome]]:
+    """Publish a report as it is; its METRICS sequence and what the source's pipelines made of it.
+
+    Without a source nobody is waited for.
+
+    Raises:
+        InvalidInputError: Nothing reads the source.
+        TransientError: No verdict in time.
+    """
     operator, adapter = await session.connect("operator"), await session.connect("adapter")
     try:
-        pipelines = [p.pipeline for p in (await status(operator)).pipelines if p.source == source]
-        if not pipelines:
-            raise InvalidInputError(
-                f"source {source!r}: found no applied pipeline that reads it; "
-                "apply one: flyball apply -f FILE, and see flyball status"
-            )
+        pipelines = await _readers(operator, source) if source else []
         before = (await adapter.jetstream().stream_info(VERDICTS.name)).state.last_seq
-        samples = _samples(values, time, rows)
-        body = {"element": element, "labels": labels or {}, "samples": samples}
-        sequence = await _send(
-            adapter, subjects.metrics(source, element), msgspec.json.encode(body)
-        )
-        return [
+        sequence = await _send(adapter, subject, report, headers)
+        return sequence, [
             await _outcome(operator, adapter, pipeline, sequence, before) for pipeline in pipelines
         ]
     finally:
         await operator.close()
         await adapter.close()
+
+
+async def _readers(operator: Client, source: str) -> list[str]:
+    applied = (await status(operator)).pipelines
+    if found := [p.pipeline for p in applied if p.source == source]:
+        return found
+    known = ", ".join(sorted({p.source for p in applied})) or "none"
+    raise InvalidInputError(
+        f"source {source!r}: found no applied pipeline that reads it, only of: {known}; "
+        "apply one: flyball apply -f FILE, and see flyball status"
+    )
 
 
 def judged(batch: Verdicts, sequence: int) -> Outcome | None:
@@ -161,10 +185,10 @@ def _samples(values: Values, time: str | None, rows: int) -> list[dict[str, obje
     return [{"time_ms": end_ms - 1000 * (rows - 1 - i), "values": values} for i in range(rows)]
 
 
-async def _send(adapter: Client, subject: str, report: bytes) -> int:
+async def _send(adapter: Client, subject: str, report: bytes, headers: dict[str, str]) -> int:
     try:
         acknowledged = await adapter.jetstream().publish(
-            subject, report, headers={MESSAGE_ID: new_id()}
+            subject, report, headers={**headers, MESSAGE_ID: new_id()}
         )
     except (TimeoutError, nats.errors.Error) as error:
         raise TransientError(

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +54,8 @@ class Options:
     """How a stack differs from the default one.
 
     `retain_mib` bounds each data-plane stream, `variables` are settings by service beside those
-    that the stack gives, `sync_interval` is NATS' (`always` survives a power cut).
+    that the stack gives, `sync_interval` is NATS' (`always` survives a power cut), `http` says
+    whether the gateway serves the page and /v1.
     """
 
     partitions: int = 1
@@ -63,6 +64,7 @@ class Options:
     sync_interval: str | None = None
     variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     say: Say = print
+    http: bool = True
 
 
 class Stack:
@@ -111,6 +113,11 @@ class Stack:
     def s3_endpoint(self) -> str:
         """`host:port` of the object store; keys in `credentials.s3_keys`."""
         return f"127.0.0.1:{self.home.port('s3')}"
+
+    @property
+    def page_url(self) -> str:
+        """The gateway's page; /v1 and /docs lie beside it."""
+        return f"http://127.0.0.1:{self.home.port('gateway')}"
 
     @property
     def pids(self) -> dict[str, int]:
@@ -258,6 +265,8 @@ class Stack:
         if service in VERIFYING:
             key = self.credentials.public_key("trainer")
             found[f"FLYBALL_{service.upper()}_TRAINER_KEYS"] = key
+        if service == "gateway" and self.options.http:
+            found["FLYBALL_GATEWAY_HTTP_PORT"] = str(self.home.port("gateway"))
         if service == "inference":
             found["FLYBALL_INFERENCE_BUNDLE_DIR"] = str(self.home.data("bundles"))
         if self.options.retain_mib and service in PURGING:
@@ -289,7 +298,9 @@ class Stack:
             self.options.say(str(error))
 
 
-async def run_until_signalled(stack: Stack, ready: Callable[[Stack], None] | None = None) -> None:
+async def run_until_signalled(
+    stack: Stack, ready: Callable[[Stack], Awaitable[None] | None] | None = None
+) -> None:
     """Run a stack until Ctrl-C or SIGTERM, then stop every part. `ready` is called once it is up.
 
     A second Ctrl-C does not hurry: the parts are given their ten seconds, then killed.
@@ -308,8 +319,8 @@ async def run_until_signalled(stack: Stack, ready: Callable[[Stack], None] | Non
     try:
         with suppress(asyncio.CancelledError):
             async with stack:
-                if ready:
-                    ready(stack)
+                if ready and (work := ready(stack)):
+                    await work
                 await asyncio.Event().wait()
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):

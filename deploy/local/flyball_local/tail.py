@@ -1,11 +1,11 @@
-"""Follows stored messages as they arrive, and says what they mean in one line each.
+"""Follows stored messages as they arrive; `describing` says what they mean.
 
 `flyball tail`, `flyball publish` and replay's marks read through `follow`.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -18,16 +18,6 @@ from nats.js.errors import APIError
 
 from flyball_kit.clock import new_id
 from flyball_local.invalid import InvalidInputError
-from flyball_proto.columns import (
-    Features,
-    Flow,
-    Rows,
-    Verdict,
-    Verdicts,
-    decode_decisions,
-    decode_features,
-    decode_verdicts,
-)
 from flyball_proto.streams import STREAMS, Stream
 
 REQUEST: Final = {"batch": 256, "expires": 5_000_000_000, "idle_heartbeat": 1_000_000_000}
@@ -120,87 +110,73 @@ def _parse(message: Msg, delivery: int) -> Followed:
 
 
 async def tail(
-    client: Client, pattern: str, *, everything: bool = False
-) -> AsyncGenerator[str, None]:
-    """Lines about messages on a subject from now on, or all that are stored; role `operator`.
+    client: Client, patterns: Sequence[str], *, everything: bool = False
+) -> AsyncGenerator[Followed, None]:
+    """Messages on subjects from now on, or all that are stored; role `operator`.
+
+    Each subject's messages come in their order. `events` stands for every subject of the stream
+    EVENTS, and so on.
 
     Raises:
-        InvalidInputError: No readable stream stores the subject.
+        InvalidInputError: No readable stream stores a subject.
     """
-    stream = stream_of(pattern).name
-    after = 0
-    if not everything:
-        after = (await client.jetstream().stream_info(stream)).state.last_seq
-    async with aclosing(follow(client, stream, pattern, after)) as messages:
+    wanted = [(stream_of(pattern).name, subject_of(pattern)) for pattern in patterns]
+    js = client.jetstream()
+    starts = {
+        stream: 0 if everything else (await js.stream_info(stream)).state.last_seq
+        for stream in {stream for stream, _ in wanted}
+    }
+    sources = [follow(client, stream, subject, starts[stream]) for stream, subject in wanted]
+    async with aclosing(sources[0] if len(sources) == 1 else _merged(sources)) as messages:
         async for message in messages:
-            if line := describe(message):
-                yield line
+            yield message
+
+
+async def _merged(
+    sources: Sequence[AsyncGenerator[Followed, None]],
+) -> AsyncGenerator[Followed, None]:
+    """Messages of all sources as they come; a source waits while 256 are not taken yet."""
+    waiting: asyncio.Queue[Followed] = asyncio.Queue(256)
+
+    async def pump(source: AsyncGenerator[Followed, None]) -> None:
+        async with aclosing(source) as messages:
+            async for message in messages:
+                await waiting.put(message)
+
+    async with asyncio.TaskGroup() as group:
+        pumps = [group.create_task(pump(source)) for source in sources]
+        try:
+            while True:
+                yield await waiting.get()
+        finally:
+            for task in pumps:
+                task.cancel()
 
 
 def stream_of(pattern: str) -> Stream:
-    """The stream that stores a subject or pattern.
+    """The stream that stores a subject or pattern, or that is named, e.g. `events`.
 
     Raises:
-        InvalidInputError: None does; names the first tokens that are stored.
+        InvalidInputError: None does; names the first words that are stored.
     """
     first = pattern.split(".", 1)[0]
-    for stream in STREAMS:
-        if first in {subject.split(".", 1)[0] for subject in stream.subjects} and not stream.raw:
+    readable = [stream for stream in STREAMS if not stream.raw]
+    for stream in readable:
+        if pattern == stream.name.lower() or first in _first_words(stream):
             return stream
-    valid = sorted({s.split(".", 1)[0] for x in STREAMS if not x.raw for s in x.subjects})
+    named = {stream.name.lower() for stream in readable}
+    valid = sorted(named.union(*map(_first_words, readable)))
+    raw = "; refused reports: flyball quarantine list SOURCE" if first == "quarantine" else ""
     raise InvalidInputError(
         f"subject {pattern!r}: found no stream that you may read; valid first words: "
-        f"{', '.join(valid)}; e.g. flyball tail 'verdicts.>'"
+        f"{', '.join(valid)}; e.g. flyball tail 'verdicts.>'{raw}"
     )
 
 
-def describe(message: Followed) -> str | None:
-    """One line for people; None for ticks and for what only moves a position."""
-    kind = message.subject.split(".", 1)[0]
-    if not message.data:
-        return None
-    if kind == "features":
-        features = decode_features(message.data)
-        return _line(message, _features(features), features.rows, features.flow)
-    if kind == "decisions":
-        decisions = decode_decisions(message.data)
-        proposed = int((decisions.action_index > 0).sum())
-        words = f"{_rows(decisions.rows)}, {proposed} action(s) proposed"
-        return _line(message, words, decisions.rows, decisions.flow)
-    if kind == "verdicts":
-        verdicts = decode_verdicts(message.data)
-        return _line(message, _verdicts(verdicts), verdicts.rows, verdicts.flow)
-    return f"{message.subject}  {message.data.decode(errors='replace')}"
+def subject_of(pattern: str) -> str:
+    """What to filter for: everything, if a stream is named."""
+    return ">" if pattern == stream_of(pattern).name.lower() else pattern
 
 
-def _line(message: Followed, words: str, rows: Rows, flow: Flow) -> str | None:
-    """Rows and what travels with them; None for a mere tick."""
-    beside = _flow(flow)
-    if not len(rows) and not beside:
-        return None
-    return f"{message.subject}  {words if len(rows) else 'no rows'}{beside}"
-
-
-def _features(batch: Features) -> str:
-    return f"{_rows(batch.rows)} of {batch.feature.shape[1]} features"
-
-
-def _verdicts(batch: Verdicts) -> str:
-    counts = {v.name.lower(): int((batch.verdict == v).sum()) for v in Verdict}
-    words = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    return f"{_rows(batch.rows)}: {words or 'none'}"
-
-
-def _rows(rows: Rows) -> str:
-    if len(rows) == 1:
-        return f"row {rows.sequence[0]}.{rows.sample[0]} of {rows.element[rows.element_index[0]]}"
-    return f"{len(rows)} rows of {len(rows.element)} element(s)"
-
-
-def _flow(flow: Flow) -> str:
-    words = ""
-    if skipped := int(flow.skipped.rows.sum()):
-        words += f", {skipped} skipped"
-    if flow.mark:
-        words += f", mark {flow.mark.id}"
-    return words
+def _first_words(stream: Stream) -> set[str]:
+    return {subject.split(".", 1)[0] for subject in stream.subjects}

@@ -1,12 +1,9 @@
 """Accounts and tables for people, plain when piped. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from flyball_local.audit import Account
-from flyball_proto.commands import PipelineStatus
-
-SEAT_COLUMNS: Final = ("pipeline", "source", "trainer", "model", "anchor", "canary", "epoch")
 
 
 def account_lines(account: Account) -> list[str]:
@@ -60,22 +57,8 @@ def _figures(figures: Mapping[str, Any] | None) -> str:
     return f"{figures['value']:.4f}" + ("" if accuracy is None else f" ({accuracy:.2%} right)")
 
 
-def seat_row(found: PipelineStatus) -> tuple[str, ...]:
-    """One pipeline in the table of `status`: who answers, where a rollback leads, who is tried."""
-    canary = f"{found.canary[:8]} {found.canary_percent} %" if found.canary else "-"
-    return (
-        found.pipeline,
-        found.source,
-        found.trainer or "none",
-        (found.model or "-")[:8],
-        (found.anchor or "-")[:8],
-        canary,
-        f"{found.epoch or 0}{' frozen' if found.frozen else ''}",
-    )
-
-
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
+    """Columns as wide as their widest cell, one line a row."""
     every = [header, *rows]
     widths = [max(len(row[i]) for row in every) for i in range(len(header))]
     return "\n".join(

@@ -104,7 +104,9 @@ async def run_bench(*, quick: bool, say: Say) -> Report:
     seconds = 4.0 if quick else 10.0
     report = Report(machine())
     with tempfile.TemporaryDirectory(prefix="flyball-bench-") as folder:
-        async with Stack(Home(Path(folder)), Options(retain_mib=RETAIN_MIB, say=say)) as stack:
+        async with Stack(
+            Home(Path(folder)), Options(retain_mib=RETAIN_MIB, say=say, http=False)
+        ) as stack:
             bench = Bench(stack, say)
             await bench.prepare()
             report.onnx_rows_per_s = await bench.onnx()

@@ -1,17 +1,38 @@
 """The `flyball` command. Everything heavy is imported by the command that needs it.
 
-Exit codes: 0 done, 1 a problem was found, 2 the input cannot be used, 3 no stack is running.
+Exit codes: 0 done, 1 a problem was found, 2 the input cannot be used, 3 no stack is running,
+130 interrupted.
 Results go to standard output, progress and errors to standard error.
 """
 
 import os
 import sys
 
-from flyball_local.cli import playing, running, specs
+from flyball_local.cli import (
+    holding,
+    looking,
+    models,
+    people,
+    playing,
+    quarantine,
+    running,
+    specs,
+)
 from flyball_local.cli.root import app
-from flyball_local.exits import exit_code, sentence
+from flyball_local.exits import EXIT_INTERRUPTED, exit_code, sentence
 
-__all__ = ["app", "main", "playing", "running", "specs"]
+__all__ = [
+    "app",
+    "holding",
+    "looking",
+    "main",
+    "models",
+    "people",
+    "playing",
+    "quarantine",
+    "running",
+    "specs",
+]
 
 
 def main() -> None:
@@ -24,4 +45,4 @@ def main() -> None:
         sys.stderr.write(f"{sentence(error)}\n")
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,20 @@ def demo(
 @app.command()
 def replay(
     csv: Annotated[Path, typer.Option("--csv", help="CSV or gzipped CSV.")],
-    spec: Annotated[Path | None, typer.Option("--spec", help="Specification, YAML.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", help="Specification, YAML; none: one is proposed.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="Without --spec: the column to predict, or COLUMN=VALUE."),
+    ] = None,
+    horizon: Annotated[str | None, typer.Option(help="Without --spec: how far ahead.")] = None,
+    time: Annotated[str | None, typer.Option(help="Without --spec: the time's column.")] = None,
+    element: Annotated[str | None, typer.Option(help="Without --spec: the element's.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where the proposed specification goes; default: here."),
+    ] = None,
     speed: Annotated[str, typer.Option(help="Times real time, or max (lockstep).")] = "max",
     pipeline: Annotated[str | None, typer.Option(help="If the file has several.")] = None,
     label_delay: Annotated[
@@ -43,20 +57,58 @@ def replay(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play a CSV file through the real loop, as its elements would have published it."""
-    from flyball_local.replay import ReplayOptions, parse_speed, require_spec
+    """Play a CSV file through the real loop, as its elements would have published it.
+
+    Example: flyball replay --csv cells.csv --target load
+    """
+    from flyball_local.owndata import Wishes
+    from flyball_local.replay import ReplayOptions, parse_speed
     from flyball_local.replay import replay as play
 
+    rate = parse_speed(speed)
+    wishes = Wishes(target, horizon, time, element, None, out)
+    path = _spec_for(csv, wishes) if spec is None else _given(spec, wishes)
     options = ReplayOptions(
-        require_spec(spec, csv),
-        csv,
-        pipeline,
-        parse_speed(speed),
-        home,
-        shell.say,
-        label_delay_rows=label_delay,
+        path, csv, pipeline, rate, home, shell.say, label_delay_rows=label_delay
     )
-    shell.show(shell.run(play(options)), as_json=as_json)
+    found = shell.run(play(options))
+    if not as_json:
+        _tell_worth(found.as_json(), path, csv, proposed=spec is None)
+    shell.show(found, as_json=as_json)
+
+
+def _given(spec: Path, wishes: Any) -> Path:
+    """The specification that was named, if nothing was asked of a proposal beside it."""
+    from flyball_local.invalid import InvalidInputError
+
+    names = ("target", "horizon", "time", "element", "out")
+    if beside := [f"--{name}" for name in names if getattr(wishes, name) is not None]:
+        raise InvalidInputError(
+            f"found {', '.join(beside)} beside --spec {spec}; valid: a specification, or what one "
+            "is proposed from; remove either, or change the specification"
+        )
+    return spec
+
+
+def _spec_for(csv: Path, wishes: Any) -> Path:
+    """A proposed specification; on a terminal the target is asked for."""
+    from flyball_local import owndata
+
+    if wishes.target is not None:
+        return owndata.written(csv, wishes.target, wishes, shell.say)
+    lines, likely = owndata.overview(csv, wishes)
+    shell.out(*lines)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise owndata.ask_for_target(csv, likely)
+    target = typer.prompt("Which column shall be predicted?", default=likely)
+    return owndata.written(csv, target, wishes, shell.say)
+
+
+def _tell_worth(found: dict[str, Any], spec: Path, csv: Path, *, proposed: bool) -> None:
+    from flyball_local.worth import next_lines, refused_lines, worth_lines
+
+    shell.out(*worth_lines(found), *refused_lines(found["refused"]))
+    shell.out(*next_lines(found, spec, csv, proposed=proposed), "")
 
 
 @app.command()
@@ -116,7 +168,10 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Shorter and fewer loads.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure latency and throughput on an embedded stack of its own."""
+    """Measure latency and throughput on an embedded stack of its own.
+
+    Example: flyball bench --quick
+    """
     from rich.console import Console
 
     from flyball_local.bench import run_bench, show

@@ -1,15 +1,27 @@
-"""Commands that start a stack, ask it and look at it."""
+"""Commands that start a stack and bring metrics to it."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
 
 import os
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flyball_local.cli import shell
-from flyball_local.cli.root import DEFAULT_HOME, FIRST_METRIC, PIPELINES, AsJson, HomeFolder, app
+from flyball_local.cli.root import (
+    DEFAULT_HOME,
+    FIRST_METRIC,
+    PIPELINES,
+    AsJson,
+    HomeFolder,
+    SourceName,
+    app,
+)
+
+if TYPE_CHECKING:
+    from flyball_local.stack import Stack
 
 
 @app.command()
@@ -20,96 +32,52 @@ def up(
         bool, typer.Option("--durable", help="Survive a power cut: sync at every write.")
     ] = False,
 ) -> None:
-    """Bring up the embedded stack and stay; Ctrl-C stops it in order."""
+    """Bring up a whole stack on this machine, until Ctrl-C.
+
+    Example: flyball up
+    """
     from flyball_local.stack import Options, Stack, run_until_signalled
 
-    def ready(stack: Stack) -> None:
+    async def ready(stack: "Stack") -> None:
         shell.say(f"home     {stack.home.folder}")
         shell.say(f"nats     {stack.nats_url}  (monitoring {stack.monitor_url})")
         shell.say(f"s3       http://{stack.s3_endpoint}")
         for name in stack.options.services:
             shell.say(f"{name:<8} {stack.metrics_url(name)}/metrics")
-        where = "" if home == DEFAULT_HOME else f" --home {home}"
+        shell.say(f"page     {await _page(stack)}")
         shell.say("a first metric and its verdict, in another terminal:")
-        spec = os.path.relpath(PIPELINES / "ran.yaml")
-        shell.say(f"  {FIRST_METRIC.format(flyball=sys.argv[0], spec=spec, home=where)}")
+        shell.say(f"  {_first_metric(home)}")
 
     sync = "always" if durable else None
     options = Options(partitions=partitions, sync_interval=sync, say=shell.say)
     shell.run(run_until_signalled(Stack(home, options), ready))
 
 
-@app.command()
-def status(home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Which parts run, and which pipelines with which model."""
-    from flyball_local.control import status as ask
-    from flyball_local.session import running, with_role
-    from flyball_local.words import SEAT_COLUMNS, seat_row, table
-
-    async def run() -> Any:
-        async with with_role(home, "operator") as client:
-            return await ask(client)
-
-    session, reply = running(home), shell.run(run())
-    parts = session.home.running()
-    if as_json:
-        found = reply.model_dump(mode="json")["pipelines"]
-        shell.put_json({"parts": dict(parts.parts or {}) if parts else {}, "pipelines": found})
-        return
-    shell.out(
-        table(("part", "pid"), [(k, str(v)) for k, v in ((parts and parts.parts) or {}).items()])
-    )
-    shell.out("", table(SEAT_COLUMNS, [seat_row(p) for p in reply.pipelines]))
+def _first_metric(home: Path) -> str:
+    """A line for the shell that applies a specification and publishes a report that it acts on."""
+    where = "" if home == DEFAULT_HOME else f" --home {home}"
+    spec = os.path.relpath(PIPELINES / "ran.yaml")
+    return FIRST_METRIC.format(flyball=sys.argv[0], spec=spec, home=where)
 
 
-@app.command()
-def tail(
-    subject: Annotated[str, typer.Argument(help="NATS subject or pattern.")] = "verdicts.>",
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="From the beginning.")] = False,
-    home: HomeFolder = DEFAULT_HOME,
-) -> None:
-    """Follow a subject, decoded, one line a message."""
-    from flyball_local.session import with_role
-    from flyball_local.tail import tail as lines
+async def _page(stack: "Stack") -> str:
+    """The page's address with a link that logs one browser in; without it, how to get one."""
+    from flyball_kit.errors import PermanentError, TransientError
+    from flyball_local.login import login_link, login_name
 
-    async def run() -> None:
-        async with with_role(home, "operator") as client:
-            left = count
-            async for line in lines(client, subject, everything=everything):
-                shell.out(line)
-                left = None if left is None else left - 1
-                if left == 0:
-                    return
-
-    shell.run(run())
-
-
-@app.command()
-def audit(
-    pipeline: Annotated[str | None, typer.Argument(help="Default: every one.")] = None,
-    patience: Annotated[
-        float, typer.Option(help="Seconds without progress until rows are lost.")
-    ] = 5.0,
-    home: HomeFolder = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
-    """Close the account of the running stack's pipelines from its streams alone."""
-    from flyball_local.books import audit_home
-    from flyball_local.words import account_lines
-
-    accounts = shell.run(audit_home(home, pipeline, patience))
-    if as_json:
-        shell.put_json({account.pipeline: account.as_json() for account in accounts})
-    else:
-        for account in accounts:
-            shell.out(f"{account.pipeline}:", *(f"  {line}" for line in account_lines(account)))
-    shell.end(all(account.closes for account in accounts))
+    client = await stack.connect("operator")
+    try:
+        reply = await login_link(client, login_name())
+    except (PermanentError, TransientError) as error:
+        return f"{stack.page_url}  (no login link: {error}; later: flyball users invite NAME)"
+    finally:
+        await client.close()
+    return f"{reply.url}  (logs one browser in, once; further ones: flyball users invite NAME)"
 
 
 @app.command()
 def publish(  # noqa: PLR0913, PLR0917 - one a word of the command line
-    source: str,
+    source: SourceName,
     element: str,
     values: Annotated[list[str], typer.Argument(help="metric=value ...")],
     time: Annotated[str | None, typer.Option(help="RFC 3339 with a zone; default: now.")] = None,
@@ -118,7 +86,10 @@ def publish(  # noqa: PLR0913, PLR0917 - one a word of the command line
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Publish one report and show what became of it."""
+    """Publish one report and show what became of it.
+
+    Example: flyball publish ran cell-1 RRU.PrbTotDl=96 RRC.ConnMean=310 --rows 8
+    """
     from flyball_local.publish import parse_pairs, parse_values
     from flyball_local.publish import publish as send
     from flyball_local.session import running
@@ -139,7 +110,10 @@ def watch_host(
     rounds: Annotated[int | None, typer.Option(min=1, help="Default: until Ctrl-C.")] = None,
     home: HomeFolder = DEFAULT_HOME,
 ) -> None:
-    """Report this machine's processes and interfaces to the running stack (pipelines/host.yaml)."""
+    """Report this machine's processes and interfaces as a source.
+
+    Example: flyball apply -f pipelines/host.yaml && flyball watch-host
+    """
     from flyball_local.host import watch_host as watch
     from flyball_local.session import with_role
 

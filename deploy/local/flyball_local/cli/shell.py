@@ -1,20 +1,80 @@
-"""What every command does alike: run, print, end."""
+"""What every command does alike: run, ask, print, end."""
 
 import asyncio
 import json
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import typer
 
 from flyball_local.exits import EXIT_PROBLEM
 
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from flyball_proto.commands import Reply
+    from flyball_proto.events import Wire
+
+MAX_NAME_CHARS: Final = 64
+
 _T = TypeVar("_T")
+_Reply = TypeVar("_Reply", bound="Reply")
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a command's work to its end."""
     return asyncio.run(work)
+
+
+def with_operator(home: Path, work: Callable[["Client"], Coroutine[Any, Any, _T]]) -> _T:
+    """Run work on a connection of the role `operator` to the stack of a home."""
+    from flyball_local.session import with_role  # noqa: PLC0415 - heavy
+
+    async def connected() -> _T:
+        async with with_role(home, "operator") as client:
+            return await work(client)
+
+    return run(connected())
+
+
+def ask(home: Path, service: str, verb: str, command: "Wire", reply: type[_Reply]) -> _Reply:
+    """Ask one service on a home to do one thing."""
+    from flyball_local.control import request  # noqa: PLC0415 - heavy
+
+    return with_operator(home, lambda client: request(client, service, verb, command, reply))
+
+
+def who(name: str | None) -> str:
+    """Who does it: the name given, else the one that the machine knows."""
+    from flyball_local.login import login_name  # noqa: PLC0415 - heavy
+
+    return login_name() if name is None else name
+
+
+def checked(name: str | None, why: str = "", *, required: bool = False) -> tuple[str, str]:
+    """Who and why, if they can be put on record.
+
+    Raises:
+        InvalidInputError: The name is empty or too long, or the reason is, or it is missing.
+    """
+    from flyball_local.invalid import InvalidInputError  # noqa: PLC0415 - heavy
+    from flyball_proto.holds import MAX_WHY_CHARS  # noqa: PLC0415 - heavy
+
+    by, why = who(name).strip(), why.strip()
+    if not 0 < len(by) <= MAX_NAME_CHARS:
+        raise InvalidInputError(
+            f"--as {by!r}: found {len(by)} characters; valid are 1 to {MAX_NAME_CHARS}"
+        )
+    if len(why) > MAX_WHY_CHARS:
+        raise InvalidInputError(
+            f"--why: found {len(why)} characters; at most {MAX_WHY_CHARS} are kept on record"
+        )
+    if required and not why:
+        raise InvalidInputError("--why is missing: say in a few words why, it is kept on record")
+    return by, why
 
 
 def show(found: Any, *, as_json: bool) -> None:
@@ -45,6 +105,24 @@ def out(*lines: str) -> None:
     """Results: standard output."""
     for line in lines:
         typer.echo(line)
+
+
+def out_table(header: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """A table, one line a row however wide; on a terminal with a bold heading."""
+    from flyball_local.words import table  # noqa: PLC0415 - heavy
+
+    if not rows:
+        out(empty)
+        return
+    heading, *lines = table(header, rows).split("\n")
+    bold = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    out(typer.style(heading, bold=True) if bold else heading, *lines)
+
+
+def clear() -> None:
+    """Begin at the top of an empty screen, if there is one."""
+    if sys.stdout.isatty():
+        typer.echo("\x1b[2J\x1b[H", nl=False)
 
 
 def put_json(value: object) -> None:

@@ -2,30 +2,35 @@
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flyball_local.cli import shell
-from flyball_local.cli.root import DEFAULT_HOME, AsJson, HomeFolder, SpecFile, app, new
+from flyball_local.cli.root import DEFAULT_HOME, AsJson, By, HomeFolder, SpecFile, Why, app, new
 
 
 @app.command()
-def apply(file: SpecFile, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Bring a specification into force on the running stack."""
+def apply(
+    file: SpecFile,
+    why: Why = "",
+    by: By = None,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a specification into force on the running stack.
+
+    Example: flyball apply -f pipelines/ran.yaml --why "first try"
+    """
     from flyball_local import specfile
     from flyball_local.control import apply as send
-    from flyball_local.session import with_role
 
+    name, reason = shell.checked(by, why)
     catalogue = specfile.load(file)
-
-    async def run() -> Any:
-        async with with_role(home, "operator") as client:
-            return await send(client, catalogue.objects, by=os.environ.get("USER", "operator"))
-
-    reply = shell.run(run())
+    reply = shell.with_operator(
+        home, lambda client: send(client, catalogue.objects, by=name, why=reason)
+    )
     if as_json:
         shell.put_json(reply.model_dump(mode="json"))
         return
@@ -41,7 +46,10 @@ def validate(
         bool, typer.Option("--explain", help="Print it with every default filled in.")
     ] = False,
 ) -> None:
-    """Check a specification; every mistake with its line."""
+    """Check a specification; every mistake with its line.
+
+    Example: flyball validate -f pipelines/ran.yaml --explain
+    """
     from flyball_local import specfile
     from flyball_proto.spec import feature_digest, feature_names
 
@@ -59,14 +67,29 @@ def validate(
 
 @new.command("spec")
 def new_spec(
-    csv: Annotated[Path, typer.Option("--csv", help="CSV or gzipped CSV with a header.")],
-    target: Annotated[str, typer.Option("--target", help="Column to predict.")],
+    csv: Annotated[Path, typer.Option("--csv", help="CSV or gzipped CSV.")],
+    target: Annotated[
+        str, typer.Option("--target", help="Column to predict, or COLUMN=VALUE: if it says that.")
+    ],
+    horizon: Annotated[str | None, typer.Option(help="How far ahead, e.g. 1h.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     element: Annotated[str | None, typer.Option(help="Column of the element's name.")] = None,
-    horizon: Annotated[str | None, typer.Option(help="How far ahead, e.g. 1h.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the source.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: standard output.")
+    ] = None,
 ) -> None:
-    """Propose a commented specification from data."""
-    from flyball_local.newspec import propose
+    """Propose a commented specification from data.
 
-    shell.out(propose(csv, target, time=time, element=element, horizon=horizon, name=name).rstrip())
+    Example: flyball new spec --csv cells.csv --target load --out cells.yaml
+    """
+    from flyball_local.newspec import write
+    from flyball_local.owndata import Wishes, proposed
+
+    found = proposed(csv, target, Wishes(target, horizon, time, element, name, out))
+    if out is None:
+        shell.out(found.text.rstrip())
+        return
+    write(found, out)
+    shell.say(f"wrote {out}: {len(found.checks)} things to check stand on top of it")
+    shell.say(f"next: flyball replay --csv {csv} --spec {out}")

@@ -1,0 +1,144 @@
+"""Commands that look at a running stack: status, tail, audit."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flyball_local.cli import completion, shell
+from flyball_local.cli.root import DEFAULT_HOME, AsJson, HomeFolder, app
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from flyball_local.pulses import Part
+    from flyball_proto.commands import StatusReply
+
+EVERY_S = 1.0
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Again every second.")] = False,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Which parts run, which model answers, and what happens next.
+
+    Example: flyball status --watch
+    """
+    from flyball_kit import clock
+    from flyball_local.control import status as ask
+    from flyball_local.pulses import Pulses
+    from flyball_local.session import running
+    from flyball_local.stack import SERVICES
+
+    session = running(home)
+
+    async def run(client: "Client") -> None:
+        pulses = Pulses(client)
+        await pulses.listen()
+        while True:
+            pids = session.pids
+            services = [name for name in pids if name in SERVICES]
+            await pulses.gather(services)
+            reply = await ask(client)
+            if watch and not as_json:
+                shell.clear()
+            parts = pulses.parts(pids, engines=set(pids).difference(SERVICES))
+            _show_status(parts, reply, as_json=as_json)
+            if not watch:
+                return
+            await clock.sleep(EVERY_S)
+
+    shell.with_operator(home, run)
+
+
+def _show_status(parts: "list[Part]", reply: "StatusReply", *, as_json: bool) -> None:
+    from flyball_kit import clock
+    from flyball_local.listing import PART_COLUMNS, part_row, pipeline_lines
+
+    if as_json:
+        found = reply.model_dump(mode="json")["pipelines"]
+        shell.put_json({"parts": {p.name: p.as_json() for p in parts}, "pipelines": found})
+        return
+    shell.out_table(PART_COLUMNS, [part_row(p) for p in parts], "no part runs")
+    for pipeline in reply.pipelines:
+        shell.out("", *pipeline_lines(pipeline, clock.utc_now()))
+    if not reply.pipelines:
+        shell.out("", "no pipeline is applied: flyball apply -f pipelines/ran.yaml")
+
+
+@app.command()
+def tail(
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Subjects or patterns, or a stream: events, verdicts, actions, audit, ...",
+            autocompletion=completion.subjects,
+        ),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="From the beginning.")] = False,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Follow verdicts, events, actions, ...: one line a message.
+
+    Example: flyball tail events actions
+    """
+    from contextlib import aclosing
+
+    from flyball_local.describing import as_json as decoded
+    from flyball_local.describing import describe
+    from flyball_local.tail import stream_of
+    from flyball_local.tail import tail as follow
+
+    wanted = subjects or ["verdicts"]
+    for subject in wanted:
+        stream_of(subject)  # a wrong word is refused also without a stack
+
+    async def run(client: "Client") -> None:
+        left = count
+        async with aclosing(follow(client, wanted, everything=everything)) as messages:
+            async for message in messages:
+                found = decoded(message) if as_json else describe(message)
+                if found is None:
+                    continue
+                shell.put_json(found) if isinstance(found, dict) else shell.out(found)
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+
+    shell.with_operator(home, run)
+
+
+@app.command()
+def audit(
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(help="Default: every one.", autocompletion=completion.pipelines),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(help="Seconds without progress until rows are lost.")
+    ] = 5.0,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Close the account of every row, from the streams alone.
+
+    Example: flyball audit congestion
+    """
+    from flyball_local.books import audit_home
+    from flyball_local.words import account_lines
+
+    accounts = shell.run(audit_home(home, pipeline, patience))
+    if as_json:
+        shell.put_json({account.pipeline: account.as_json() for account in accounts})
+    else:
+        for account in accounts:
+            shell.out(f"{account.pipeline}:", *(f"  {line}" for line in account_lines(account)))
+        if not accounts:
+            shell.out("no pipeline is applied: flyball apply -f pipelines/ran.yaml")
+    shell.end(all(account.closes for account in accounts))
