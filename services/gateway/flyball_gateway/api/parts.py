@@ -1,0 +1,45 @@
+"""What the routes are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+
+from flyball_gateway.asking import Asking
+from flyball_gateway.commands import Commands
+from flyball_gateway.decided import Decided
+from flyball_gateway.following import Following
+from flyball_gateway.heard import Pulses
+from flyball_gateway.incoming import Sources
+from flyball_gateway.people import People
+from flyball_gateway.reading import Reading
+from flyball_gateway.recording import Recording
+from flyball_gateway.settings import Settings
+from flyball_gateway.store import Specs
+from flyball_kit.kv import Kv
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelRecord
+from flyball_proto.holds import Hold
+from flyball_proto.progress import Standings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the service that answer over HTTP. None of them does I/O when it is made."""
+
+    settings: Settings
+    client: Callable[[], Client]
+    people: People
+    asking: Asking
+    commands: Commands
+    specs: Specs
+    models: Kv[ModelRecord]
+    pointers: Kv[ActiveModel]
+    holds: Kv[Hold]
+    standings: Kv[Standings]
+    sources: Sources
+    pulses: Pulses
+    reading: Reading
+    decided: Decided
+    following: Following
+    recording: Recording

@@ -1,0 +1,111 @@
+"""Puts together what is served over HTTP: /v1, the login and the page."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+from flyball_gateway.access import AccessRecord
+from flyball_gateway.api.parts import Parts
+from flyball_gateway.asking import Asking
+from flyball_gateway.commands import Commands
+from flyball_gateway.decided import Decided
+from flyball_gateway.following import Following
+from flyball_gateway.heard import Pulses
+from flyball_gateway.http import Address, Http
+from flyball_gateway.incoming import Sources
+from flyball_gateway.people import People
+from flyball_gateway.reading import Reading
+from flyball_gateway.recording import Recording
+from flyball_gateway.settings import Settings
+from flyball_gateway.store import Specs
+from flyball_gateway.watching import Watch
+from flyball_kit.connect import client_of
+from flyball_kit.health import Health
+from flyball_kit.kv import Kv
+from flyball_kit.tasks import Tasks
+from flyball_proto import streams
+from flyball_proto.deployments import ActiveModel
+from flyball_proto.events import ModelRecord
+from flyball_proto.holds import Hold
+from flyball_proto.progress import Standings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+def people_of(broker: NatsBroker, settings: Settings) -> People:
+    """Who may come in."""
+    records: Kv[AccessRecord] = Kv(lambda: client_of(broker), streams.ACCESS, AccessRecord)
+    session = timedelta(hours=settings.session_hours)
+    return People(records, lambda: client_of(broker), session=session)
+
+
+def parts_of(
+    broker: NatsBroker,
+    settings: Settings,
+    *,
+    people: People,
+    commands: Commands,
+    specs: Specs,
+    recording: Recording,
+) -> Parts:
+    """Everything that answers over HTTP; connects to nothing yet."""
+
+    def client() -> Client:
+        return client_of(broker)
+
+    reading = Reading(client)
+    return Parts(
+        settings=settings,
+        client=client,
+        people=people,
+        asking=Asking(
+            client,
+            recording.recorded(commands.apply),
+            still=people.still,
+            forbidden=recording.forbidden,
+        ),
+        commands=commands,
+        specs=specs,
+        models=Kv(client, streams.MODELS, ModelRecord),
+        pointers=Kv(client, streams.DEPLOYMENTS, ActiveModel),
+        holds=Kv(client, streams.HOLDS, Hold),
+        standings=Kv(client, streams.STANDINGS, Standings),
+        sources=Sources(client),
+        pulses=Pulses(client),
+        reading=reading,
+        decided=Decided(reading),
+        following=Following(client),
+        recording=recording,
+    )
+
+
+def serve(parts: Parts, tasks: Tasks, health: Health) -> None:
+    """Add the web server and what it stands on to the service."""
+    watch = Watch(parts.client)
+    settings = parts.settings
+    http = Http(
+        Address(settings.http_host, settings.http_port),
+        lambda: _app(parts, watch),
+        parts.following.end,
+    )
+    tasks.add("http", http)
+    tasks.spawn("http.sources", parts.sources.follow)
+    tasks.spawn("http.pulses", parts.pulses.listen)
+    tasks.spawn("http.events", parts.following.follow)
+    watch.spawn(tasks)
+    health.add("http", http.check, "note")
+
+
+def _app(parts: Parts, watch: Watch) -> "FastAPI":
+    """The application; importing what it needs takes seconds, so this runs in a thread."""
+    from flyball_gateway import page  # noqa: PLC0415 - as said above
+    from flyball_gateway.api.building import build_api  # noqa: PLC0415
+    from flyball_gateway.api.entrance import Entrance  # noqa: PLC0415
+
+    entrance = Entrance(parts.people, parts.asking)
+    app = build_api(parts, entrance)
+    page.mount(app, watch.picture, parts.asking, entrance.who, watch.changed)
+    return app
