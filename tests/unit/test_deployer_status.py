@@ -7,7 +7,7 @@ import pytest
 from tests.broker.chain import catalogue
 
 from flyball_gateway.applying import Known
-from flyball_gateway.status import statuses
+from flyball_gateway.status import Around, statuses
 from flyball_proto.deployments import ActiveModel, Canary, Placed
 
 RUNNING = Known(catalogue("p"), {"source.p": 3, "pipeline.p": 4})
@@ -37,9 +37,15 @@ def test_status_names_where_a_rollback_leads_and_the_canary(
     fields: dict[str, Any], anchor: str | None, canary: str | None
 ) -> None:
     record = ActiveModel(
-        **fields, trainer="recent", feature_digest="f", epoch=7, since=NOW, reason="", outcome="ok"
+        **fields,
+        trainer="recent",
+        feature_digest="f",
+        epoch=7,
+        since=NOW,
+        reason="won",
+        outcome="ok",
     )
-    (seen,) = statuses(RUNNING, {"p": record})
+    (seen,) = statuses(RUNNING, {"p": record}, Around(NOW))
     assert (seen.model, seen.epoch, seen.anchor, seen.canary) == (
         fields["digest"],
         7,
@@ -48,3 +54,4 @@ def test_status_names_where_a_rollback_leads_and_the_canary(
     )
     assert seen.canary_percent == (5 if canary else None)
     assert (seen.frozen, seen.outcome) == (False, "ok")
+    assert (seen.since, seen.reason) == (NOW, "won")

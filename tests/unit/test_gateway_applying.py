@@ -1,13 +1,15 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.broker.chain import catalogue, documents
 
 from flyball_gateway.applying import Known, Plan, plan
-from flyball_gateway.status import statuses
+from flyball_gateway.status import Around, statuses
 from flyball_proto.commands import Failure
 from flyball_proto.spec import Catalogue
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOTHING = Known(Catalogue(), {})
 RUNNING = Known(catalogue("p"), {"source.p": 3, "pipeline.p": 4})
 
@@ -91,5 +93,5 @@ def test_an_invalid_document_is_refused_with_every_mistake() -> None:
 
 
 def test_status_names_the_active_model_or_none() -> None:
-    (seen,) = statuses(RUNNING, {})
+    (seen,) = statuses(RUNNING, {}, Around(NOW))
     assert (seen.pipeline, seen.revision, seen.model) == ("p", 4, None)

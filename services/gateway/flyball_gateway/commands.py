@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from flyball_gateway.applying import Plan, key_of, plan
 from flyball_gateway.status import statuses
 from flyball_gateway.store import Specs
+from flyball_gateway.views import Views
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
@@ -22,8 +23,8 @@ UNKNOWN = "unknown: the gateway ended before it could tell"
 class Commands:
     """What can be asked of the gateway over NATS."""
 
-    def __init__(self, specs: Specs, announcer: Announcer) -> None:
-        self._specs, self._announcer = specs, announcer
+    def __init__(self, specs: Specs, announcer: Announcer, views: Views) -> None:
+        self._specs, self._views, self._announcer = specs, views, announcer
 
     async def apply(self, command: Apply) -> ApplyReply:
         """Bring a specification into force; nothing changes unless all of it is valid.
@@ -47,9 +48,11 @@ class Commands:
         return ApplyReply(ok=True, applied=tuple(applied))
 
     async def status(self) -> StatusReply:
-        """Every applied pipeline."""
+        """Every applied pipeline, and what it waits for."""
         known = await self._specs.known()
-        return StatusReply(ok=True, pipelines=statuses(known, await self._specs.active()))
+        active = await self._specs.active()
+        around = await self._views.around(known.catalogue.sources)
+        return StatusReply(ok=True, pipelines=statuses(known, active, around))
 
     async def announce_untold(self) -> None:
         """Once after a start: tell of what was saved and never announced."""

@@ -1,26 +1,71 @@
 """What the gateway says of running pipelines. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from flyball_gateway.applying import Known, key_of
+from flyball_gateway.awaiting import awaited
+from flyball_gateway.situation import Situation
 from flyball_proto.commands import PipelineStatus
 from flyball_proto.deployments import ActiveModel
-from flyball_proto.spec import feature_digest
+from flyball_proto.holds import Stop
+from flyball_proto.progress import Standings, TrainerProgress
+from flyball_proto.spec import Pipeline, feature_digest
 
 
-def statuses(known: Known, active: Mapping[str, ActiveModel]) -> tuple[PipelineStatus, ...]:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What others show at this moment, by pipeline; nothing where nothing could be read.
+
+    `arrived` says by source whether it ever sent anything; None = not known.
+    """
+
+    at: datetime
+    progress: Mapping[str, Sequence[TrainerProgress]] = field(default_factory=dict)
+    standings: Mapping[str, Standings] = field(default_factory=dict)
+    stops: Mapping[str, Stop] = field(default_factory=dict)
+    open_holds: Mapping[str, int] = field(default_factory=dict)
+    arrived: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+def statuses(
+    known: Known, active: Mapping[str, ActiveModel], around: Around
+) -> tuple[PipelineStatus, ...]:
     """Every applied pipeline, by name."""
-    catalogue = known.catalogue
     return tuple(
-        PipelineStatus(
-            pipeline=name,
-            source=pipeline.spec.source,
-            feature_digest=feature_digest(pipeline, catalogue.source_of(pipeline)),
-            revision=known.revisions[key_of(pipeline)],
-            **_deployment(active.get(name)),
-        )
-        for name, pipeline in sorted(catalogue.pipelines.items())
+        _status(pipeline, known, active.get(name), around)
+        for name, pipeline in sorted(known.catalogue.pipelines.items())
+    )
+
+
+def _status(
+    pipeline: Pipeline, known: Known, record: ActiveModel | None, around: Around
+) -> PipelineStatus:
+    name, source = pipeline.name, known.catalogue.source_of(pipeline)
+    stop = around.stops.get(name)
+    now = Situation(
+        pipeline,
+        source,
+        feature_digest(pipeline, source),
+        around.at,
+        around.progress.get(name, ()),
+        around.standings.get(name),
+        record,
+        stop,
+        around.open_holds.get(name, 0),
+        around.arrived.get(source.name),
+    )
+    return PipelineStatus(
+        pipeline=name,
+        source=source.name,
+        feature_digest=now.feature_digest,
+        revision=known.revisions[key_of(pipeline)],
+        stopped=stop if stop is not None and stop.stopped else None,
+        open_holds=now.open_holds,
+        awaited=awaited(now),
+        **_deployment(record),
     )
 
 
@@ -38,4 +83,6 @@ def _deployment(record: ActiveModel | None) -> dict[str, Any]:
         "canary_percent": record.canary.percent if record.canary else None,
         "frozen": record.frozen,
         "outcome": record.outcome or None,
+        "since": record.since if record.since.tzinfo else None,
+        "reason": record.reason or None,
     }
