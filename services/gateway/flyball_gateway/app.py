@@ -59,7 +59,7 @@ def build(settings: Settings | None = None) -> FastStream:
     _hear_of_pipelines(broker, commands, recording)
     _hear_of_people(broker, Entering(people, recording, settings.url))
     tasks.spawn("untold", commands.announce_untold)
-    tasks.spawn("holds", views.follow_holds)
+    tasks.spawn("open-holds", views.follow_holds)
     tasks.spawn("people", people.follow)
     tasks.spawn("people.sweep", people.sweep)
     health.add("people", people.check)
