@@ -1,5 +1,6 @@
 """docs/reference/cli.md: every command of `flyball` with its options, from the typer app."""
 
+import re
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
@@ -85,7 +86,9 @@ def _short(command: Command) -> str:
 
 
 def _help(command: Command) -> str:
-    return (command.found.help or "").strip().replace("\f", "").replace("\b", "")
+    """What `--help` says, its example as it is typed."""
+    text = (command.found.help or "").strip().replace("\f", "").replace("\b", "")
+    return re.sub(r"^Example: (.+)$", r"Example: `\1`", text, flags=re.MULTILINE)
 
 
 def _section(command: Command) -> list[str]:

@@ -93,6 +93,11 @@ def undescribed() -> list[str]:
     return [f.__name__ for f in _subject_functions() if f.__name__ not in shown]
 
 
+def templates() -> list[str]:
+    """Every subject with its placeholders."""
+    return [template(wire.function) for wire in _WIRES]
+
+
 def template(function: Callable[..., str]) -> str:
     """A subject with its placeholders, as in `metrics.<source>.<element>`."""
     names = inspect.signature(function).parameters
