@@ -119,7 +119,10 @@ async def poison(client: Client, service: str) -> dict[str, bytes]:
 
 
 def test_the_documents_name_handlers() -> None:
-    assert heard("gateway") == ["cmd.gateway.apply", "cmd.gateway.status"]
+    assert heard("gateway") == [
+        f"cmd.gateway.{verb}"
+        for verb in ("access", "apply", "invite", "issue-token", "revoke", "status", "url")
+    ]
     assert heard("trainer") == ["drift.*.drifted", "pipeline.*.applied"]
 
 

@@ -100,6 +100,7 @@ class Http:
             uvicorn.Config(
                 self._make(),
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
