@@ -178,6 +178,8 @@ class Dispatcher(Loop):
             await self._deliver_all(dispatches)
             self._observer.answered(oldest_ns)
         self._done = self._gathered
+        if self._delivered is not None:
+            self._delivered(self._done)
         surely = self.reader.surely_read
         if not self._time_ns and self.reader.is_empty:  # see FoldRunner._renewal_is_due
             self._done = self._gathered = max(self._done, surely)
