@@ -5,7 +5,7 @@ PY := $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo test check lint types deps generated generate chaos bench
+.PHONY: setup demo test check lint types deps generated generate chaos bench screenshots
 
 setup: .venv/.ready
 
@@ -31,6 +31,9 @@ bench: setup
 	@$(RUN)/flyball bench
 
 check: lint types deps generated test ## what CI runs, but the containers
+
+screenshots: setup ## the page on a stack that lives for some minutes, into docs/images; needs /usr/bin/chromium
+	@$(RUN)/python -m tests.browser.screenshots
 
 generate: setup ## regenerate the committed generated files
 	@$(RUN)/python -m flyball_local.generate

@@ -4,14 +4,16 @@ from collections import deque
 from datetime import datetime
 from typing import Final, TypeVar
 
+from flyball_gateway.awaiting import awaited
 from flyball_gateway.picture import MAX_HOLDS, MAX_LINES, MAX_LOOPS, Line, Loop, Picture, Stored
 from flyball_gateway.rates import Pulses
+from flyball_gateway.situation import Situation
 from flyball_gateway.tallies import Tally
 from flyball_proto import columns
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
-from flyball_proto.spec import BASELINE, Pipeline, Source
+from flyball_proto.spec import BASELINE, Pipeline, Source, feature_digest
 
 T = TypeVar("T")
 
@@ -37,15 +39,20 @@ class Gathered:
         self._holds: dict[str, Hold] = {}
         self._lines: dict[str, deque[Line]] = {}
         self._tallies: dict[str, Tally] = {}
+        self._digests: dict[str, str] = {}
         self._stale_since: datetime | None = None
+        self.nothing_arrived = False
+        """Whether METRICS never held anything."""
 
     def source(self, key: str, value: Source | None) -> None:
         """A source's specification."""
         _put(self._sources, key, value)
+        self._digests.clear()
 
     def pipeline(self, key: str, value: Pipeline | None) -> None:
         """A pipeline's specification."""
         _put(self._pipelines, key, value)
+        self._digests.clear()
 
     def deployment(self, key: str, value: ActiveModel | None) -> None:
         """Who answers."""
@@ -88,7 +95,7 @@ class Gathered:
     def picture(self, at: datetime, at_s: float, stored: tuple[Stored, ...]) -> Picture:
         """Everything as it is now."""
         names = sorted(self._pipelines)[:MAX_LOOPS]
-        found = (self._loop(self._pipelines[name], at_s) for name in names)
+        found = (self._loop(self._pipelines[name], at, at_s) for name in names)
         return Picture(
             at,
             self._stale_since,
@@ -97,7 +104,7 @@ class Gathered:
             tuple(loop for loop in found if loop is not None),
         )
 
-    def _loop(self, pipeline: Pipeline, at_s: float) -> Loop | None:
+    def _loop(self, pipeline: Pipeline, at: datetime, at_s: float) -> Loop | None:
         """None while the pipeline's source is not read yet."""
         name, spec = pipeline.name, pipeline.spec
         source = self._sources.get(spec.source)
@@ -110,6 +117,19 @@ class Gathered:
         waiting = sorted(
             (h for h in self._holds.values() if h.pipeline == name),
             key=lambda h: (h.expires_ms, h.id),
+        )
+        progress = tuple(p for p in self._progress.values() if p.pipeline == name)
+        situation = Situation(
+            pipeline,
+            source,
+            self._digest(pipeline, source),
+            at,
+            progress,
+            standings,
+            deployment,
+            self._stops.get(name),
+            len(waiting),
+            False if self.nothing_arrived else None,
         )
         return Loop(
             name=name,
@@ -124,15 +144,22 @@ class Gathered:
             deployment=deployment,
             kind=trainers.get(deployment.trainer, BASELINE) if deployment else None,
             standings=standings,
-            progress=tuple(p for p in self._progress.values() if p.pipeline == name),
+            progress=progress,
             stop=self._stops.get(name),
             holds=tuple(waiting[:MAX_HOLDS]),
             open_holds=len(waiting),
             stages=self.pulses.stages(name, at_s),
             verdicts=tally.verdicts(at_s),
             lines=tuple(self._lines.get(name, ())),
+            awaited=awaited(situation),
             now_ms=max(tally.now_ms, standings.now_ms if standings else 0),
         )
+
+    def _digest(self, pipeline: Pipeline, source: Source) -> str:
+        """Reckoned once for each revision, as it takes a while with many features."""
+        if pipeline.name not in self._digests:
+            self._digests[pipeline.name] = feature_digest(pipeline, source)
+        return self._digests[pipeline.name]
 
 
 def _put(records: dict[str, T], key: str, value: T | None) -> None:

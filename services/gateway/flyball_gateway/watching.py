@@ -179,6 +179,7 @@ class Watch:
             infos = [await js.stream_info(stream.name) for stream in WEIGHED]
         except (NatsError, OSError):
             return False
+        self._gathered.nothing_arrived = infos[0].state.last_seq == 0
         self._stored = tuple(
             Stored(stream.name, info.state.messages, info.state.bytes)
             for stream, info in zip(WEIGHED, infos, strict=True)
