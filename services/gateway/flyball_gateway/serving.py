@@ -1,7 +1,7 @@
 """Puts together what is served over HTTP: /v1, the login and the page."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
@@ -20,57 +20,59 @@ from flyball_gateway.reading import Reading
 from flyball_gateway.recording import Recording
 from flyball_gateway.settings import Settings
 from flyball_gateway.store import Specs
+from flyball_gateway.views import Views
 from flyball_gateway.watching import Watch
+from flyball_kit.acts import Acts
+from flyball_kit.announce import Announcer
 from flyball_kit.connect import client_of
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
 from flyball_proto.deployments import ActiveModel
-from flyball_proto.events import ModelRecord
+from flyball_proto.events import ModelRecord, PipelineApplied
 from flyball_proto.holds import Hold
 from flyball_proto.progress import Standings
+from flyball_proto.spec import Pipeline, Source
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-def people_of(broker: NatsBroker, settings: Settings) -> People:
-    """Who may come in."""
-    records: Kv[AccessRecord] = Kv(lambda: client_of(broker), streams.ACCESS, AccessRecord)
-    session = timedelta(hours=settings.session_hours)
-    return People(records, lambda: client_of(broker), session=session)
+SERVICE: Final = "gateway"
 
 
-def parts_of(
-    broker: NatsBroker,
-    settings: Settings,
-    *,
-    people: People,
-    commands: Commands,
-    specs: Specs,
-    recording: Recording,
-) -> Parts:
-    """Everything that answers over HTTP; connects to nothing yet."""
+def parts_of(broker: NatsBroker, settings: Settings) -> Parts:
+    """Everything that answers; connects to nothing yet."""
 
     def client() -> Client:
         return client_of(broker)
 
+    pointers: Kv[ActiveModel] = Kv(client, streams.DEPLOYMENTS, ActiveModel)
+    specs = Specs(
+        Kv(client, streams.PIPELINES, Pipeline), Kv(client, streams.PIPELINES, Source), pointers
+    )
+    views = Views(client)
+    commands = Commands(specs, Announcer(broker, PipelineApplied), views)
+    recording = Recording(Acts(client, SERVICE))
+    people = People(
+        Kv(client, streams.ACCESS, AccessRecord),
+        client,
+        session=timedelta(hours=settings.session_hours),
+    )
+    apply = recording.recorded(commands.apply)
     reading = Reading(client)
     return Parts(
         settings=settings,
         client=client,
         people=people,
-        asking=Asking(
-            client,
-            recording.recorded(commands.apply),
-            still=people.still,
-            forbidden=recording.forbidden,
-        ),
+        asking=Asking(client, apply, still=people.still, forbidden=recording.forbidden),
+        apply=apply,
         commands=commands,
         specs=specs,
+        views=views,
         models=Kv(client, streams.MODELS, ModelRecord),
-        pointers=Kv(client, streams.DEPLOYMENTS, ActiveModel),
+        pointers=pointers,
         holds=Kv(client, streams.HOLDS, Hold),
         standings=Kv(client, streams.STANDINGS, Standings),
         sources=Sources(client),

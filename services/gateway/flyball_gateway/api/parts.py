@@ -1,6 +1,6 @@
-"""What the routes are made of."""
+"""What the commands and the routes are made of."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -16,7 +16,9 @@ from flyball_gateway.reading import Reading
 from flyball_gateway.recording import Recording
 from flyball_gateway.settings import Settings
 from flyball_gateway.store import Specs
+from flyball_gateway.views import Views
 from flyball_kit.kv import Kv
+from flyball_proto.commands import Apply, ApplyReply
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
 from flyball_proto.holds import Hold
@@ -25,14 +27,19 @@ from flyball_proto.progress import Standings
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of the service that answer over HTTP. None of them does I/O when it is made."""
+    """The parts of the service. None of them does I/O when it is made.
+
+    `apply` is that of `commands`, with every outcome on record.
+    """
 
     settings: Settings
     client: Callable[[], Client]
     people: People
     asking: Asking
+    apply: Callable[[Apply], Awaitable[ApplyReply]]
     commands: Commands
     specs: Specs
+    views: Views
     models: Kv[ModelRecord]
     pointers: Kv[ActiveModel]
     holds: Kv[Hold]
