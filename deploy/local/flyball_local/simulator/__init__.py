@@ -1,5 +1,6 @@
-"""A radio access network that never was: load, handovers, faults, and actions with an effect.
+"""A radio access network that never was: load, crowds, faults, and actions with an effect.
 
-`network` lays it out, `radio` moves it second by second (both pure and seeded), `cells` lets each
-cell speak through a NATS connection of its own.
+`network` lays it out, `crowds` move through it, `radio` moves all second by second (all pure and
+seeded), `cells` lets each cell speak through a NATS connection of its own, `rehearsal` plays it in
+lockstep.
 """

@@ -1,12 +1,12 @@
 """The simulated network in lockstep: hours of it in a minute, its cells obeying, twice the same.
 
-Cells speak through one connection. What risk dispatched in a stretch reaches them at its end, so
-that nothing depends on how fast the machine is.
+Cells speak through one connection. What risk dispatched in a stretch, or a person approved behind
+it, reaches them at its end, so that nothing depends on how fast the machine is.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,29 +18,40 @@ from flyball_local.player import Player
 from flyball_local.session import Session
 from flyball_local.simulator import radio
 from flyball_local.simulator.network import Network, lay_out
-from flyball_local.simulator.radio import CellReport
+from flyball_local.simulator.radio import CellReport, State
 from flyball_local.supervisor import Say
-from flyball_proto.columns import DISPATCHED, Verdicts
-from flyball_proto.spec import KEEP, Catalogue, Pipeline, Source, block_ms
+from flyball_proto.columns import DISPATCHED, Outcome, Verdicts
+from flyball_proto.spec import KEEP, Catalogue, Pipeline, Source
 
 BEGIN_MS: Final = 1_767_225_600_000
 """2026-01-01, so that two rehearsals have the same event times."""
 STEP_MS: Final = 1_000
+STRETCH_MS: Final = 20_000
+"""What is decided in a stretch reaches the cells at its end: 10 s later on average."""
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class Second(NamedTuple):
+    """One second of the network: what its cells report, and how it is behind that."""
+
+    time_ms: int
+    reports: list[CellReport]
+    state: State
 
 
 @dataclass(frozen=True, slots=True)
 class RehearsalOptions:
     """How long the network lives and what happens to it, in its own hours.
 
-    `hours` of event time; a day lasts `day_hours`, and is the season of comparisons. At
-    `change_hour` residential cells get a third more users; None = never.
+    `hours` of event time from `hour` o'clock on; a day lasts `day_hours`, and is the season of
+    comparisons. The world changes when `change_hour` of the run are over; None = never.
     """
 
     hours: float = 4.0
-    sites: int = 4
+    sites: int = 6
     seed: int = 7
     day_hours: float = 1.0
+    hour: float = 6.0
     change_hour: float | None = None
 
 
@@ -56,37 +67,52 @@ class Rehearsal:
         """Lay out the network."""
         options = self.options
         self._rng = np.random.default_rng(options.seed)
-        change = options.change_hour
+        change, day_ms = options.change_hour, options.day_hours * 3_600_000
         self.change_ms = None if change is None else BEGIN_MS + round(change * 3600) * 1000
         self.network = lay_out(
             options.sites,
             self._rng,
-            midnight_ms=BEGIN_MS,
+            midnight_ms=BEGIN_MS - round(options.hour / 24 * day_ms),
             day_s=options.day_hours * 3600,
             change_ms=self.change_ms,
         )
         self._index = {cell.name: i for i, cell in enumerate(self.network.cells)}
 
     def obey(self, batch: Verdicts) -> None:
-        """Let cells carry out what was dispatched, from the next stretch on."""
+        """Let cells carry out what was dispatched or approved, from the next stretch on."""
         for i in np.flatnonzero(np.isin(batch.verdict, DISPATCHED) & (batch.action_index > 0)):
             action = batch.action[int(batch.action_index[i]) - 1]
-            element = batch.rows.element[int(batch.rows.element_index[i])]
-            if action != KEEP and element in self._index:
-                self._asked[self._index[element]] = action
+            self._ask(batch.rows.element[int(batch.rows.element_index[i])], action)
+        for end in batch.released:
+            if end.outcome is Outcome.APPROVED:
+                self._ask(end.hold.element, end.hold.action)
 
-    def stretches(self, stretch_ms: int) -> Iterator[list[CsvRow]]:
-        """Rows of each stretch; what `obey` was told by then is carried out at its beginning."""
+    def _ask(self, element: str, action: str) -> None:
+        if action != KEEP and element in self._index:
+            self._asked[self._index[element]] = action
+
+    def seconds(self, stretch_ms: int) -> Iterator[list[Second]]:
+        """What happens in each stretch; what `obey` was told by then is carried out at its start."""
         state, now_ms = radio.start(self.network), BEGIN_MS
         end_ms = BEGIN_MS + round(self.options.hours * 3600) * 1000
         while now_ms < end_ms:
-            stretch: list[CsvRow] = []
+            stretch: list[Second] = []
             actions, self._asked = sorted(self._asked.items()), {}
             for _ in range(0, stretch_ms, STEP_MS):
                 state, reports = radio.step(self.network, state, actions, now_ms, self._rng)
-                stretch += map(_row, reports)
+                stretch.append(Second(now_ms, reports, state))
                 actions, now_ms = [], now_ms + STEP_MS
             yield stretch
+
+    def stretches(self, stretch_ms: int) -> Iterator[list[CsvRow]]:
+        """Rows of each stretch."""
+        for stretch in self.seconds(stretch_ms):
+            yield rows_of(stretch)
+
+
+def rows_of(stretch: list[Second]) -> list[CsvRow]:
+    """What all cells report in a stretch, second by second."""
+    return [_row(report) for second in stretch for report in second.reports]
 
 
 def _row(report: CellReport) -> CsvRow:
@@ -121,10 +147,9 @@ async def rehearse(
     async with connected(session, "operator") as operator:
         await apply(operator, (source, pipeline), by="rehearsal")
     rehearsal = Rehearsal(options)
-    stretch_ms = -(-block_ms(pipeline, source) // STEP_MS) * STEP_MS
 
     async def play(stage: Stage) -> str | None:
         player = Player(stage.adapter, source, stage.partitions, say, pipeline=pipeline)
-        return await player.in_lockstep(rehearsal.stretches(stretch_ms), stage.marks, ahead=0)
+        return await player.in_lockstep(rehearsal.stretches(STRETCH_MS), stage.marks, ahead=0)
 
     return await observe(session, pipeline, source, play, rehearsal.obey)
