@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball_local.csvdialect import column_names, element_name
 from flyball_local.csvprofile import CsvError
-from flyball_local.csvrows import CsvRow, read_rows
+from flyball_local.csvrows import CsvRow, count_rows, read_rows
 from flyball_local.invalid import InvalidInputError
 from flyball_local.labelling import LabelDelay
-from flyball_local.player import stretches
-from flyball_local.replay import choose, parse_speed, require_spec
+from flyball_local.player import progress_line, stretches
+from flyball_local.replay import choose, parse_speed
 from flyball_local.specfile import load_text
+from flyball_proto import subjects
 from flyball_proto.report import ReportError, decode_report
 from flyball_proto.spec import Source
 
@@ -87,19 +89,112 @@ def test_a_missing_column_names_what_was_found_and_the_nearest(
     assert "did you mean Load?" in str(caught.value)
 
 
+def test_an_open_quote_is_no_csv(tmp_path: Path, source: Source) -> None:
+    with pytest.raises(CsvError, match="no CSV"):
+        rows_of(tmp_path, source, HEADER + '2026-01-01T00:00:00,"c1,1,2,n\n')
+
+
+def test_a_row_of_another_width_is_sent_to_be_refused(tmp_path: Path, source: Source) -> None:
+    short, whole = rows_of(
+        tmp_path, source, HEADER + "2026-01-01T00:00:00,c1,1,2\n2026-01-01T00:00:01,c1,1,2,n\n"
+    )
+    assert (short.element, short.time_ms, whole.time_ms) == ("c1", None, 1_767_225_601_000)
+    with pytest.raises(ReportError, match="bad-shape"):
+        decode_report(short.report)
+
+
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("cell", "name"),
     [
-        (HEADER + "2026-01-01T00:00:00,c1,1,2\n", "line 2: found 4 cells"),
-        (HEADER + "2026-01-01T00:00:00,a.b,1,2,n\n", "element name 'a.b'"),
-        (HEADER + '2026-01-01T00:00:00,"c1,1,2,n\n', "no CSV"),
+        ("cell-1", "cell-1"),
+        ("a.b", "a%2Eb"),
+        ("Zelle Süd", "Zelle%20S%C3%BCd"),
+        ("_mark", "%5Fmark"),
+        ("100%.", "100%25%2E"),
+        ("", "unnamed"),
+        ("*", "%2A"),
     ],
 )
-def test_a_row_that_no_element_could_send_is_named(
-    tmp_path: Path, source: Source, text: str, words: str
+def test_a_name_that_nats_cannot_carry_is_escaped(
+    tmp_path: Path, source: Source, cell: str, name: str
 ) -> None:
-    with pytest.raises(CsvError, match=words):
-        rows_of(tmp_path, source, text)
+    (row,) = rows_of(tmp_path, source, HEADER + f"2026-01-01T00:00:00,{cell},1,2,n\n")
+    assert row.element == name
+    assert decode_report(row.report).element == name
+
+
+@given(st.lists(st.text(max_size=200), min_size=2, max_size=8, unique_by=str.strip))
+def test_every_cell_is_an_element_of_its_own(cells: list[str]) -> None:
+    names = [element_name(cell) for cell in cells if "%" not in cell and cell.strip() != "unnamed"]
+    assert all(subjects.is_element(name) for name in names)
+    assert len(set(names)) == len(names)
+
+
+WRITTEN = """\
+apiVersion: flyball/v1
+kind: Pipeline
+metadata: {name: cells}
+spec:
+  source:
+    metrics: [load, up, state]
+    csv:
+      time: Zeit
+      time_format: "%d.%m.%Y %H:%M"
+      element: cell
+      separator: ";"
+      decimal: ","
+      encoding: cp1252
+      order: time
+      columns: {load: Last}
+      codes: {state: {"an": 1, "aus": 0}}
+  target: {task: regression, expression: last(load), horizon: 1s}
+"""
+
+
+def test_a_file_is_read_as_the_source_says_that_it_is_written(tmp_path: Path) -> None:
+    source = load_text(WRITTEN, "spec").sources["cells"]
+    path = tmp_path / "cells.csv"
+    lines = (
+        "Zeit;cell;Last;up;state",
+        "02.01.2026 00:00;süd;1,5;TRUE;an",
+        "01.01.2026 00:00;süd;0,5;false;fern",
+    )
+    path.write_bytes("\n".join(lines).encode("cp1252"))
+    older, newer = (decode_report(row.report).samples[0] for row in read_rows(path, source))
+    assert newer.time_ms - older.time_ms == 86_400_000
+    assert older.values == {"load": 0.5, "up": 0.0, "state": None}
+    assert newer.values == {"load": 1.5, "up": 1.0, "state": 1.0}
+
+
+def test_a_file_without_times_or_header_has_a_row_a_second(tmp_path: Path) -> None:
+    spec = SPEC.replace("    labels: [site]\n", "").replace(
+        "csv: {time: at, element: cell, columns: {load: Load %}}",
+        "csv: {time_format: row, header: false, one_element: plant,"
+        " columns: {load: column_1, users: column_2}}",
+    )
+    source = load_text(spec, "spec").sources["cells"]
+    first, second = rows_of(tmp_path, source, "1,2\n3,4\n")
+    assert (first.time_ms, second.time_ms) == (946_684_800_000, 946_684_801_000)
+    assert decode_report(first.report).samples[0].values == {"load": 1.0, "users": 2.0}
+
+
+def test_columns_without_or_with_the_same_name_are_told_apart() -> None:
+    assert column_names([" a ", "", "a", "a_2"]) == ["a", "column_2", "a_2", "a_2_2"]
+
+
+def test_rows_are_counted_for_progress(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+    path.write_text(HEADER + "x\n" * 7)
+    assert count_rows(path) == 7
+    path.write_bytes(gzip.compress((HEADER + "x\n" * 7).encode()))
+    assert count_rows(path) == 7
+
+
+def test_progress_says_what_is_left_when_the_total_is_known() -> None:
+    known = progress_line(100, 400, 10.0, 0)
+    assert known == "100 of 400 rows (25%), up to 1970-01-01T00:00:00Z, 10 rows/s, about 30 s left"
+    assert progress_line(100, None, 10.0, 0) == "100 rows, up to 1970-01-01T00:00:00Z, 10 rows/s"
+    assert "about 50 min left" in progress_line(100, 30_100, 10.0, 0)
 
 
 def test_bytes_that_are_no_text_are_no_csv(tmp_path: Path, source: Source) -> None:
@@ -256,11 +351,6 @@ def test_speed_is_max_or_a_number(text: str, speed: float | None) -> None:
 def test_any_other_speed_is_refused(text: str) -> None:
     with pytest.raises(InvalidInputError, match="valid: max"):
         parse_speed(text)
-
-
-def test_a_replay_without_specification_says_how_to_write_one() -> None:
-    with pytest.raises(InvalidInputError, match=r"flyball new spec --csv x\.csv"):
-        require_spec(None, Path("x.csv"))
 
 
 def test_a_file_with_several_pipelines_asks_which() -> None:

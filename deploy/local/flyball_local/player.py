@@ -25,7 +25,8 @@ class Player:
     """Publishes rows through one connection of role `adapter`.
 
     For a `pipeline` of kind feedback also the truth about each row, `label_delay_rows` rows of its
-    element behind it; what is still held back at the end comes behind the last row.
+    element behind it; what is still held back at the end comes behind the last row. With a `total`
+    of rows, progress says how long the rest will take.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Player:
         *,
         pipeline: Pipeline | None = None,
         label_delay_rows: int = 0,
+        total: int | None = None,
     ) -> None:
         self._client, self._source, self.partitions = client, source, partitions
         self._say, self._run = say, new_id()[:12]
@@ -44,7 +46,7 @@ class Player:
         self._labels_of = pipeline.name if pipeline is not None and wanted else None
         self._delay = LabelDelay(label_delay_rows)
         self._began_s = self._said_s = time.monotonic()
-        self._rows = 0
+        self._rows, self._total = 0, total
 
     async def in_lockstep(
         self, stretches: Iterator[list[CsvRow]], marks: Marks, ahead: int = 1
@@ -122,9 +124,19 @@ class Player:
         now_s = time.monotonic()
         if now_s - self._said_s >= PROGRESS_S:
             self._said_s = now_s
-            at = datetime.fromtimestamp(time_ms / 1000, UTC)
-            rate = self._rows / (now_s - self._began_s)
-            self._say(f"{self._rows} rows, up to {at:%Y-%m-%dT%H:%M:%S}Z, {rate:.0f} rows/s")
+            self._say(progress_line(self._rows, self._total, now_s - self._began_s, time_ms))
+
+
+def progress_line(rows: int, total: int | None, took_s: float, time_ms: int) -> str:
+    """How far a replay is: rows, event time, rate and, when the total is known, what is left."""
+    at = datetime.fromtimestamp(time_ms / 1000, UTC)
+    rate = rows / max(took_s, 1e-9)
+    behind = f"up to {at:%Y-%m-%dT%H:%M:%S}Z, {rate:.0f} rows/s"
+    if not total or rows > total:
+        return f"{rows} rows, {behind}"
+    left_s = (total - rows) / max(rate, 1e-9)
+    left = f"{left_s:.0f} s" if left_s < 120 else f"{left_s / 60:.0f} min"
+    return f"{rows} of {total} rows ({rows / total:.0%}), {behind}, about {left} left"
 
 
 def stretches(

@@ -8,14 +8,16 @@ runs give the same digest.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flyball_local import specfile
+from flyball_local.audit import Account
 from flyball_local.control import apply
-from flyball_local.csvrows import read_rows
+from flyball_local.csvrows import count_rows, read_rows
 from flyball_local.invalid import InvalidInputError
 from flyball_local.observed import Stage, Summary, connected, observe
 from flyball_local.player import Player, stretches
+from flyball_local.refusals import Refusals, Refused, with_examples
 from flyball_local.session import Session, open_session
 from flyball_local.supervisor import Say
 from flyball_proto.spec import Catalogue, Pipeline, Source, block_ms
@@ -59,20 +61,6 @@ def parse_speed(text: str) -> float | None:
     return speed
 
 
-def require_spec(spec: Path | None, csv: Path) -> Path:
-    """The specification's path.
-
-    Raises:
-        InvalidInputError: There is none; says how to make one.
-    """
-    if spec is None:
-        raise InvalidInputError(
-            "found no --spec; a replay needs a specification of the file: write one with "
-            f"`flyball new spec --csv {csv} --target COLUMN > my.yaml`, then add --spec my.yaml"
-        )
-    return spec
-
-
 def choose(catalogue: Catalogue, wanted: str | None) -> tuple[Pipeline, Source]:
     """The pipeline to play and its source.
 
@@ -92,7 +80,24 @@ def choose(catalogue: Catalogue, wanted: str | None) -> tuple[Pipeline, Source]:
     return pipeline, catalogue.source_of(pipeline)
 
 
-async def replay(options: ReplayOptions) -> Summary:
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a replay ended, and what was refused on the way."""
+
+    summary: Summary
+    refused: tuple[Refused, ...]
+
+    @property
+    def account(self) -> Account:
+        """Every row and what became of it."""
+        return self.summary.account
+
+    def as_json(self) -> dict[str, Any]:
+        """The one object of `--json`."""
+        return self.summary.as_json() | {"refused": [found.as_json() for found in self.refused]}
+
+
+async def replay(options: ReplayOptions) -> Played:
     """Play a file through a stack and close its account.
 
     Raises:
@@ -107,11 +112,12 @@ async def replay(options: ReplayOptions) -> Summary:
         return await replay_on(session, catalogue, options)
 
 
-async def replay_on(session: Session, catalogue: Catalogue, options: ReplayOptions) -> Summary:
+async def replay_on(session: Session, catalogue: Catalogue, options: ReplayOptions) -> Played:
     """As `replay`, on a stack that runs."""
     pipeline, source = choose(catalogue, options.pipeline)
     async with connected(session, "operator") as operator:
         await apply(operator, catalogue.objects, by="replay")
+    refusals, total = Refusals(), count_rows(options.csv)
 
     async def play(stage: Stage) -> str | None:
         player = Player(
@@ -121,6 +127,7 @@ async def replay_on(session: Session, catalogue: Catalogue, options: ReplayOptio
             options.say,
             pipeline=pipeline,
             label_delay_rows=options.label_delay_rows,
+            total=total,
         )
         rows = read_rows(options.csv, source)
         if options.speed is not None:
@@ -129,4 +136,6 @@ async def replay_on(session: Session, catalogue: Catalogue, options: ReplayOptio
         cut = stretches(rows, options.stretch_rows, block_ms(pipeline, source))
         return await player.in_lockstep(cut, stage.marks)
 
-    return await observe(session, pipeline, source, play)
+    summary = await observe(session, pipeline, source, play, refusals.add)
+    async with connected(session, "auditor") as auditor:
+        return Played(summary, await with_examples(auditor, refusals.found()))

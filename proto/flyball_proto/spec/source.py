@@ -161,6 +161,11 @@ class CsvMapping(SpecModel):
         max_length=32,
         description="Cells that say that a value could not be measured.",
     )
+    codes: dict[MetricName, dict[str, Number]] = Field(
+        default_factory=dict,
+        description="Metric to the numbers that stand for the texts of its column; any other text "
+        "is a missing value.",
+    )
     truth: Truth | None = Field(default=None, description="Confirmed truth, if the file has it.")
 
     def column(self, metric: str) -> str:
