@@ -95,6 +95,12 @@ async def test_status_tells_what_is_awaited_from_the_first_minute_on(
         )
         subject = subjects.stored_metrics(unique, 0, "cell-1")
         await provisioned.jetstream().publish(subject, b"{}")
+        await provisioned.jetstream().publish(subjects.quarantine(unique, 1, 2), b"{}")
+        found = await world.status()
+        assert found.awaited == (
+            f"1 report was refused: flyball quarantine list {unique}",
+            "no model answers yet: baseline is the first",
+        )
         pointer = ActiveModel(
             digest="d", trainer="baseline", feature_digest=world.digest, epoch=1, since=NOW,
             reason="the first model",

@@ -145,6 +145,13 @@ SAID = (
             ["no row has a label yet: the truth is known 30 s after the row"],
         ),
         (
+            now(learner(now_ms=0, rows=0, span_ms=0, rows_per_s=0), refused=1_200),
+            [
+                "1 200 reports were refused: flyball quarantine list congestion",
+                "no row has a label yet: the truth is known 30 s after the row",
+            ],
+        ),
+        (
             now(learner()),
             ["labelled rows: 40 of 100 for the first training of recent, in about 4 min"],
         ),
@@ -158,7 +165,7 @@ SAID = (
         ),
         (
             now(learner(rows=500)),
-            ["labelled rows span 40 s of 5 min for the first training of recent, in about 4 min"],
+            ["labelled rows cover 40 s of 5 min for the first training of recent, in about 4 min"],
         ),
         (
             now(learner(rows_per_s=0)),

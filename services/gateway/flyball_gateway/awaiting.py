@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from flyball_gateway import comparing, training
-from flyball_gateway.phrases import span
+from flyball_gateway.phrases import span, thousands
 from flyball_gateway.situation import Situation
 from flyball_proto.spec import BASELINE, Metric
 
@@ -57,7 +57,13 @@ def _of_rows(now: Situation) -> Iterable[str]:
     """Whether rows with a label come."""
     if now.quiet_ms is not None:
         yield f"no row with a label has come for about {span(now.quiet_ms)}"
-    if now.now_ms or not now.trainers:
+    if now.now_ms:
+        return
+    if now.refused:
+        name = now.source.name
+        were = "report was" if now.refused == 1 else "reports were"
+        yield f"{thousands(now.refused)} {were} refused: flyball quarantine list {name}"
+    if not now.trainers:
         return
     target = now.pipeline.spec.target
     if target.kind == "feedback":

@@ -24,7 +24,8 @@ class Situation:
     """One pipeline as it is now; `at` is the wall clock.
 
     `progress` and `standings` may be of other features or trainers: those are passed over.
-    `arrived` says whether METRICS ever held a report of the source; None = not known.
+    `arrived` says whether METRICS ever held a report of the source; None = not known. `refused` are
+    the reports of the source that are kept in QUARANTINE.
     """
 
     pipeline: Pipeline
@@ -37,6 +38,7 @@ class Situation:
     stop: Stop | None = None
     open_holds: int = 0
     arrived: bool | None = None
+    refused: int = 0
 
     @cached_property
     def trainers(self) -> tuple[TrainerProgress, ...]:

@@ -19,7 +19,8 @@ from flyball_proto.spec import Pipeline, feature_digest
 class Around:
     """What others show at this moment, by pipeline; nothing where nothing could be read.
 
-    `arrived` says by source whether it ever sent anything; None = not known.
+    `arrived` says by source whether it ever sent anything, None = not known, and `refused` how many
+    of its reports are kept in QUARANTINE.
     """
 
     at: datetime
@@ -28,6 +29,7 @@ class Around:
     stops: Mapping[str, Stop] = field(default_factory=dict)
     open_holds: Mapping[str, int] = field(default_factory=dict)
     arrived: Mapping[str, bool | None] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 def statuses(
@@ -56,6 +58,7 @@ def _status(
         stop,
         around.open_holds.get(name, 0),
         around.arrived.get(source.name),
+        around.refused.get(source.name, 0),
     )
     return PipelineStatus(
         pipeline=name,

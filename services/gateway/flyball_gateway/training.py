@@ -57,7 +57,7 @@ def _gathering(now: Situation, alike: list[TrainerProgress]) -> str:
     if found.rows < found.rows_needed:
         have = f"labelled rows: {thousands(found.rows)} of {thousands(found.rows_needed)}"
     elif found.span_ms < found.span_needed_ms:
-        have = f"labelled rows span {span(found.span_ms)} of {span(found.span_needed_ms)}"
+        have = f"labelled rows cover {span(found.span_ms)} of {span(found.span_needed_ms)}"
     else:
         return f"the first training of {names} is due"
     return f"{have} for the first training of {names}{when}"

@@ -18,7 +18,7 @@ from flyball_kit.kv import Kv
 from flyball_proto import streams, subjects
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
-from flyball_proto.streams import Bucket
+from flyball_proto.streams import Bucket, Stream
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -48,11 +48,12 @@ class Views:
 
     async def around(self, sources: Collection[str]) -> Around:
         """Everything as it is now; `sources` are asked for whether they ever sent anything."""
-        progress, standings, stops, arrived = await asyncio.gather(
+        progress, standings, stops, arrived, refused = await asyncio.gather(
             self._all(streams.PROGRESS, TrainerProgress),
             self._all(streams.STANDINGS, Standings),
             self._all(streams.STOPS, Stop),
             asyncio.gather(*map(self._has_arrived, sources)),
+            self._refused(),
         )
         return Around(
             clock.utc_now(),
@@ -61,6 +62,7 @@ class Views:
             stops,
             Counter(self._open.values()),
             dict(zip(sources, arrived, strict=True)),
+            refused,
         )
 
     async def _all(self, bucket: Bucket, kind: type[T]) -> Mapping[str, T]:
@@ -82,16 +84,31 @@ class Views:
     async def _has_arrived(self, source: str) -> bool | None:
         """Whether METRICS ever held a report of a source; None = not known. True stays true."""
         if source not in self._arrived:
-            pattern = subjects.metrics(source, ">")
-            try:
-                js = self._client().jetstream()
-                info = await js.stream_info(streams.METRICS.name, subjects_filter=pattern)
-            except (NatsError, OSError) as error:
-                log.info("whether %s sent anything is not known: %r", source, error)
+            found = await self._counts(streams.METRICS, subjects.metrics(source, ">"))
+            if found is None:
                 return None
-            if info.state.subjects:
+            if found:
                 self._arrived.add(source)
         return source in self._arrived
+
+    async def _refused(self) -> Mapping[str, int]:
+        """Reports in QUARANTINE, by source; what is kept of labels is not counted."""
+        by: Counter[str] = Counter()
+        for subject, count in (
+            await self._counts(streams.QUARANTINE, "quarantine.>") or {}
+        ).items():
+            by[subject.split(".")[1]] += count  # no source is named like a place of labels
+        return by
+
+    async def _counts(self, stream: Stream, pattern: str) -> Mapping[str, int] | None:
+        """How many messages of each subject a stream holds; None = not known."""
+        try:
+            js = self._client().jetstream()
+            info = await js.stream_info(stream.name, subjects_filter=pattern)
+        except (NatsError, OSError) as error:
+            log.info("what %s holds is not known: %r", stream.name, error)
+            return None
+        return info.state.subjects or {}
 
 
 def _by_pipeline(found: Iterable[TrainerProgress]) -> Mapping[str, list[TrainerProgress]]:
