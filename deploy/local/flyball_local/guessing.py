@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from flyball_local.csvprofile import Column, Profile
-from flyball_local.words import table
+from flyball_local.listing import table
 
 MAX_SHOWN: Final = 60
 _TARGET_NAMES: Final = ("target", "label", "class", "y", "anomaly", "fault", "outcome")
