@@ -19,7 +19,7 @@ from flyball_local.reference.subjects import templates
 from flyball_proto.streams import STREAMS
 from flyball_proto.subjects import EVENT_DOMAINS
 
-GENERATED = ("settings.md", "specification.md", "events.md", "subjects.md", "cli.md")
+GENERATED = ("settings.md", "specification.md", "events.md", "subjects.md", "cli.md", "http.md")
 DOCUMENTS = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "services/*/README.md")
@@ -61,7 +61,7 @@ def blocks(text: str, kind: str) -> Iterator[str]:
 
 def calls(path: Path, line: str) -> Iterator[Line]:
     """What a line calls of ours."""
-    for part in re.split(r"\s(?:&&|\||>>?|2>)\s", line.split(" # ")[0]):
+    for part in re.split(r"\s(?:&&|\||>>?|2>)\s", line.partition(" # ")[0]):
         if re.match(r"(\.venv/bin/)?flyball\s", part):
             yield Line(name_of(path), part.strip())
 

@@ -4,7 +4,7 @@ import pytest
 
 from flyball_local import generate
 
-REFERENCES = ("settings", "specification", "events", "subjects", "cli")
+REFERENCES = ("settings", "specification", "events", "subjects", "cli", "http")
 
 
 @pytest.fixture(scope="module")

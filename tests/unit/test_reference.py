@@ -10,6 +10,7 @@ from flyball_local.reference import subjects as page
 from flyball_local.reference.cli import arguments_of, cli_commands, exit_codes, options_of
 from flyball_local.reference.commands import all_commands
 from flyball_local.reference.events import event_classes, publishers
+from flyball_local.reference.http import http_reference
 from flyball_local.reference.markdown import anchor, table, type_in_words
 from flyball_local.reference.permissions import covers, may_publish
 from flyball_proto.events import ModelFlipped, ModelTrained
@@ -96,6 +97,27 @@ def test_the_command_line_knows_groups_options_and_arguments() -> None:
     assert "--target" in options_of(known["flyball new spec"])
     assert {"-f", "--file", "--help"} <= options_of(known["flyball apply"])
     assert arguments_of(known["flyball publish"]) == ["source", "element", "values"]
+
+
+def test_a_route_says_what_it_does_and_who_may() -> None:
+    document = {
+        "paths": {
+            "/v1/holds/{hold}/deny": {
+                "post": {
+                    "description": "Say no.",
+                    "x-flyball-roles": ["approver"],
+                    "responses": {"200": {}, "4XX": {}},
+                }
+            },
+            "/v1/me": {"get": {"x-flyball-roles": ["viewer", "approver"], "responses": {}}},
+        },
+        "components": {"schemas": {}},
+        "x-flyball-rights": {"viewer": ["read"], "approver": ["read", "answer"]},
+    }
+    text = http_reference(document)
+    assert "(#post-v1holdsholddeny) | Say no. | approver |" in text
+    assert "(#get-v1me) |  | every role |" in text
+    assert "| `approver` | read, answer |" in text
 
 
 def test_exit_codes_are_read_from_their_sentence() -> None:

@@ -2,7 +2,8 @@
 
 * `services/<name>/asyncapi.json`: what each service hears and says, from its FastStream handlers;
 * `docs/reference/settings.md` and `docs/reference/specification.md`, from the pydantic models;
-* `docs/reference/events.md`, `subjects.md` and `cli.md`, from the contracts and the typer app;
+* `docs/reference/events.md`, `subjects.md`, `cli.md` and `http.md`, from the contracts, the typer app and
+  the gateway's OpenAPI document;
 * `proto/flyball_proto/data_plane_pb2.py` and `.pyi`, from `data_plane.proto`.
 
 `--check` writes nothing and exits with 1 when a committed file differs.
@@ -24,6 +25,7 @@ from flyball_local import cli
 from flyball_local.exits import EXIT_PROBLEM
 from flyball_local.reference.cli import cli_reference
 from flyball_local.reference.events import events_reference
+from flyball_local.reference.http import http_reference
 from flyball_local.reference.markdown import DO_NOT_EDIT
 from flyball_local.reference.subjects import subjects_reference
 from flyball_proto.spec import Pipeline, Source, format_duration
@@ -63,6 +65,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield reference / "events.md", events_reference(ROOT / "services", heard)
     yield reference / "subjects.md", subjects_reference()
     yield reference / "cli.md", cli_reference(cli.app, cli.__doc__ or "")
+    document = importlib.import_module("flyball_gateway.api.reference").document()
+    yield reference / "http.md", http_reference(document)
     yield from protobuf()
 
 
