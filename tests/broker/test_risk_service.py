@@ -1,16 +1,12 @@
 """The service as a process: killed, frozen, and still every action goes out once."""
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
+from tests.broker.risk_world import PATIENCE_S, actions, risk_process, stored, until
 from tests.unit.risk_rows import Row, batch, judged, pipeline, readable
 
 from flyball_kit.fold import EXIT_FENCED
@@ -26,25 +22,6 @@ PIPELINE = pipeline(
     budgets={"actions_per_minute": 60},
     control_share=0.2,
 )
-PATIENCE_S = 30.0
-
-
-@asynccontextmanager
-async def risk_process(nats_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "flyball_risk",
-        env={**os.environ, "FLYBALL_NATS_URL": nats_url, "FLYBALL_LOG_FORMAT": "text"},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            await process.wait()
 
 
 async def apply(client: Client) -> int:
@@ -66,30 +43,9 @@ async def feed(client: Client, start: int, count: int, each: int = 5) -> None:
         await client.jetstream().publish("decisions.congestion.0", data)
 
 
-async def stored(client: Client, stream: str) -> list[Any]:
-    js, found, after = client.jetstream(), [], 1
-    while True:
-        try:
-            message = await js.get_msg(stream, seq=after, subject=">", next=True)
-        except NotFoundError:
-            return found
-        found.append(message)
-        after = (message.seq or 0) + 1
-
-
 async def verdicts(client: Client) -> list[tuple[Any, ...]]:
     messages = await stored(client, "VERDICTS")
     return [r for m in messages if m.data for r in readable(decode_verdicts(m.data))]
-
-
-async def actions(client: Client) -> list[Action]:
-    return [Action.model_validate_json(m.data) for m in await stored(client, "ACTIONS")]
-
-
-async def until(ready: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await ready():
-            await asyncio.sleep(0.02)
 
 
 async def until_rows(client: Client, count: int) -> None:

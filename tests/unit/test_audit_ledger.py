@@ -4,6 +4,7 @@ import ast
 import itertools
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,14 @@ from flyball_proto.columns import (
     U64,
     Flow,
     Model,
+    Outcome,
+    Released,
     Rows,
     Skipped,
     SkipReason,
     Verdict,
     Verdicts,
+    Waiting,
 )
 
 RowKey = tuple[int, int]
@@ -247,3 +251,35 @@ def test_the_auditor_stands_on_the_contracts_alone() -> None:
                 names = [node.module or ""]
             for name in names:
                 assert {name.split(".")[0], ".".join(name.split(".")[:2])} & allowed, (path, name)
+
+
+def approved(sequence: int, action: str = "offload") -> Verdicts:
+    """Verdicts without rows in which people approve the decision of a row before."""
+    hold = Waiting(f"p.{sequence}.0", "cell", "{}", action, 0.5, 0.2, 3, "why", MODEL, 0, 9, 0)
+    end = Released(hold, Outcome.APPROVED, "ana", "", 1, 0)
+    return replace(verdicts(), released=(end,))
+
+
+def test_an_action_that_people_approved_is_founded_and_missed_when_it_is_not_sent() -> None:
+    for is_sent in (True, False):
+        ledger = ledger_with({1: 1})
+        ledger.judged(0, verdicts([(1, 0)], verdict=Verdict.HOLD, action="offload"))
+        ledger.judged(0, approved(1))
+        if is_sent:
+            ledger.acted((1, 0), "cell", "offload")
+        found = ledger.account()
+        assert found.closes is is_sent
+        assert (found.actions, found.actions_missing) == ((1, 0) if is_sent else (0, 1))
+
+
+def test_stopped_actions_are_counted_once_and_close_the_books() -> None:
+    ledger = ledger_with({1: 1, 2: 1})
+    ledger.judged(0, verdicts([(1, 0), (2, 0)], action="offload"))
+    ledger.acted((1, 0), "cell", "offload")
+    for key in ((2, 0), (2, 0), (1, 0)):
+        ledger.stopped(key)
+    found = ledger.account()
+    assert found.closes
+    assert (found.actions, found.actions_stopped, found.actions_missing) == (1, 1, 0)
+    ledger.acted((2, 0), "cell", "offload")  # it was said that it never would be
+    assert ledger.account().actions_unfounded == 1

@@ -20,7 +20,8 @@ class Account:
     `lost` rows came in and are nowhere in VERDICTS; `duplicated` ones are there more often than
     they came in. `unverifiable` verdict rows belong to METRICS messages from before the view.
     Actions count by row: `missing` ones have a dispatched verdict and were not sent, `unfounded`
-    ones were sent without one, `repeated` ones were sent again.
+    ones were sent without one, `repeated` ones were sent again; `stopped` ones were never sent,
+    because a person stopped the pipeline. An approval by people is as good as a verdict.
     """
 
     pipeline: str
@@ -38,6 +39,7 @@ class Account:
     actions_missing: int = 0
     actions_unfounded: int = 0
     actions_repeated: int = 0
+    actions_stopped: int = 0
     decisions_digest: str = ""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     problems: tuple[str, ...] = ()

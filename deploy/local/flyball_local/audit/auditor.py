@@ -1,24 +1,27 @@
 """Reads METRICS, VERDICTS and ACTIONS of one pipeline and keeps its ledger.
 
+What a person's stop kept from being sent is read from EVENTS.
+
 Reads only what is stored, in stream order: VERDICTS lead, and of METRICS no more is read than they
 cover, so that memory holds what is open and not what is queued.
 """
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nats.aio.client import Client
 
 from flyball_local.audit.account import Account
-from flyball_local.audit.ledger import Ledger
+from flyball_local.audit.ledger import Ledger, key_of
 from flyball_local.audit.stored import Stored, first_sequence, read
 from flyball_proto import streams, subjects
 from flyball_proto.columns import Verdicts, decode_verdicts
 from flyball_proto.digest import DecisionsDigest
 from flyball_proto.events import Action
 from flyball_proto.headers import CONTENT_TYPE, EXPECT
+from flyball_proto.holds import ActionsStopped
 from flyball_proto.report import row_count
 
 POLL_S: Final = 0.1
@@ -31,6 +34,7 @@ class Beginning:
     metrics: int = 0
     verdicts: int = 0
     actions: int = 0
+    events: int = 0
 
     @staticmethod
     async def now(client: Client) -> "Beginning":
@@ -38,7 +42,7 @@ class Beginning:
         js = client.jetstream()
         found = [
             (await js.stream_info(stream.name)).state.last_seq
-            for stream in (streams.METRICS, streams.VERDICTS, streams.ACTIONS)
+            for stream in (streams.METRICS, streams.VERDICTS, streams.ACTIONS, streams.EVENTS)
         ]
         return Beginning(*found)
 
@@ -57,7 +61,7 @@ class Auditor:
         self._ledger = Ledger(pipeline)
         self._beginning = beginning
         self._metrics, self._verdicts = beginning.metrics, beginning.verdicts
-        self._actions = beginning.actions
+        self._actions, self._events = beginning.actions, beginning.events
         self._digests: dict[int, DecisionsDigest] = {}
         self._purged: dict[int, bool] = {}
         self.progress = 0
@@ -70,8 +74,10 @@ class Auditor:
 
     async def catch_up(self) -> None:
         """Read what VERDICTS and ACTIONS hold by now, and of METRICS what they cover."""
-        # An action is stored after its verdict, so read the actions first and judge them last.
+        # An action is stored after its verdict, so read the actions first and judge them last. So
+        # is the word that it was stopped, and never both: what was sent is not told as stopped.
         actions = await self._read_actions()
+        stopped = await self._read_stopped()
         subject = f"verdicts.{self._pipeline}.*"
         while batch := await read(self._client, "VERDICTS", subject, self._verdicts):
             for message in batch:
@@ -80,6 +86,9 @@ class Auditor:
             self.progress += len(batch)
         for message in actions:
             self._act(message)
+        for message in stopped:
+            for decision in ActionsStopped.model_validate_json(message.data).decisions:
+                self._ledger.stopped(key_of(decision))
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Keep up with the streams until `stop` is set."""
@@ -124,7 +133,10 @@ class Auditor:
             self._purged[partition] = int(message.headers.get(EXPECT, 0)) > 0
         if not message.data:  # claims, renewals: a position and no rows
             return
-        batch = decode_verdicts(message.data)
+        batch = self._in_view(decode_verdicts(message.data))
+        if len(batch.rows) == 0 and not batch.flow.last:  # people's answers, ticks
+            self._ledger.judged(partition, batch, message.time_ns)
+            return
         if partition not in self._digests:
             self._digests[partition] = DecisionsDigest()
             self._ledger.begin(partition, await self._view_begins(partition, batch))
@@ -132,6 +144,12 @@ class Auditor:
             pass
         self._digests[partition].add(batch)
         self._ledger.judged(partition, batch, message.time_ns)
+
+    def _in_view(self, batch: Verdicts) -> Verdicts:
+        """Without approvals of rows from before the view, whose actions are not looked at either."""
+        since = self._beginning.metrics
+        kept = [end for end in batch.released if key_of(end.hold.decision)[0] > since]
+        return batch if len(kept) == len(batch.released) else replace(batch, released=kept)
 
     async def _view_begins(self, partition: int, batch: Verdicts) -> int:
         """The first METRICS sequence of which both what came in and what became of it is stored."""
@@ -149,11 +167,19 @@ class Auditor:
             self._actions = batch[-1].sequence
         return batch
 
+    async def _read_stopped(self) -> list[Stored]:
+        subject = ActionsStopped.pattern().replace("*", self._pipeline)
+        batch = await read(self._client, streams.EVENTS.name, subject, self._events)
+        self.progress += len(batch)
+        if batch:
+            self._events = batch[-1].sequence
+        return batch
+
     def _act(self, message: Stored) -> None:
         action = Action.model_validate_json(message.data)
-        _, sequence, sample = action.decision.rsplit(".", 2)
-        if int(sequence) > self._beginning.metrics:
-            self._ledger.acted((int(sequence), int(sample)), action.element, action.action)
+        key = key_of(action.decision)
+        if key[0] > self._beginning.metrics:
+            self._ledger.acted(key, action.element, action.action)
 
     def _digest(self) -> str:
         """One partition's digest as it is; several joined in their order."""

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from flyball_local.audit.account import Account, Latencies
-from flyball_proto.columns import DISPATCHED, SkipReason, Verdict, Verdicts
+from flyball_proto.columns import DISPATCHED, Outcome, SkipReason, Verdict, Verdicts
 
 MAX_OPEN: Final = 1_000_000
 MAX_PROBLEMS: Final = 10
@@ -47,7 +47,7 @@ class Ledger:
         self._verdicts: Counter[int] = Counter()
         self._awaited: OrderedDict[RowKey, tuple[str, str]] = OrderedDict()
         self._seen: OrderedDict[RowKey, None] = OrderedDict()
-        self._actions = self._missing = self._unfounded = self._repeated = 0
+        self._actions = self._missing = self._unfounded = self._repeated = self._stopped = 0
         self._problems: list[str] = []
         self._latencies = Latencies()
 
@@ -118,6 +118,11 @@ class Ledger:
         if len(self._seen) > REMEMBERED_ACTIONS:
             self._seen.popitem(last=False)
 
+    def stopped(self, key: RowKey) -> None:
+        """An action that a stop kept from being sent; naming it again changes nothing."""
+        if self._awaited.pop(key, None) is not None:
+            self._stopped += 1
+
     def account(self, *, decisions_digest: str = "") -> Account:
         """The books as they stand; what is still open counts as lost or missing."""
         problems = [*self._problems, *self._open_problems()][:MAX_PROBLEMS]
@@ -137,6 +142,7 @@ class Ledger:
             actions_missing=self._missing + len(self._awaited),
             actions_unfounded=self._unfounded,
             actions_repeated=self._repeated,
+            actions_stopped=self._stopped,
             decisions_digest=decisions_digest,
             latency_ms=self._latencies.summary(),
             problems=tuple(problems),
@@ -182,9 +188,19 @@ class Ledger:
             if key[0] < begin or key in self._seen or action == KEEP:
                 continue
             self._awaited[key] = (batch.rows.element[batch.rows.element_index[i]], action)
+        self._note_approvals(batch)
         while len(self._awaited) > self._max_open:
             self._missing += 1
             self._problem(f"action of row {_name(self._awaited.popitem(last=False)[0])}: not sent")
+
+    def _note_approvals(self, batch: Verdicts) -> None:
+        """People let these go out; their rows were judged before, perhaps out of view."""
+        for end in batch.released:
+            if (
+                end.outcome is Outcome.APPROVED
+                and (key := key_of(end.hold.decision)) not in self._seen
+            ):
+                self._awaited[key] = (end.hold.element, end.hold.action)
 
     def _give_up(self, sequence: int, entry: _Open) -> None:
         self._lost += entry.left
@@ -199,6 +215,12 @@ class Ledger:
     def _problem(self, text: str) -> None:
         if len(self._problems) < MAX_PROBLEMS:
             self._problems.append(text)
+
+
+def key_of(decision: str) -> RowKey:
+    """The row that `<pipeline>.<METRICS sequence>.<sample>` names."""
+    _, sequence, sample = decision.rsplit(".", 2)
+    return int(sequence), int(sample)
 
 
 def _name(key: RowKey) -> str:
