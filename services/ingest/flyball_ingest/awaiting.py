@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from flyball_ingest.approvals import Approvals
 from flyball_ingest.decided import Decided
 from flyball_ingest.sampling import Rule
 
@@ -59,12 +60,14 @@ class Awaiting(ABC):
     """At most `max_rows` rows are remembered; beyond that the oldest is given up.
 
     `done` collects rows whose label became known, in that order; `unlabelled` counts those given
-    up without one; `floor` is the place of the last row that was given up for want of room.
+    up without one; `floor` is the place of the last row that was given up for want of room;
+    `approvals` are actions that people let out after their rows were decided.
     """
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._backlog = Backlog()
+        self.approvals = Approvals()
         self.done: list[Decided] = []
         self.unlabelled = 0
         self.floor = (0, 0)
@@ -91,6 +94,7 @@ class Awaiting(ABC):
 
     def settle(self, clock_ms: int, max_rows: int) -> None:
         """Give up what was waited for too long, then the oldest that do not fit."""
+        self.approvals.forget(clock_ms - self._rule.patience_ms)
         while (row := self._backlog.oldest()) is not None:
             late, surplus = self._is_over(row, clock_ms), len(self._backlog) > max_rows
             if surplus and not late:

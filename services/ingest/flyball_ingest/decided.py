@@ -1,10 +1,12 @@
 """Decided rows: feature rows with what became of them. Pure."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from flyball_ingest.approvals import Approval
 from flyball_ingest.sampling import APPLIED, Sampling
 from flyball_kit.errors import PermanentError
 from flyball_proto.columns import F32, U8, Column, Features, Model, Rows, Verdicts
@@ -47,12 +49,16 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Feature rows, and their verdicts: those from row `at` on of VERDICTS message `message`."""
+    """Feature rows, and their verdicts: those from row `at` on of VERDICTS message `message`.
+
+    `approvals` are those of the message that were not taken yet; who takes the rows takes them.
+    """
 
     features: Features
     verdicts: Verdicts
     at: int
     message: int
+    approvals: deque[Approval] = field(default_factory=deque)
 
 
 def check_agreement(pair: Pair) -> None:

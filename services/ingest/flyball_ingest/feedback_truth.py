@@ -20,8 +20,8 @@ class Remembered:
 class FeedbackTruth(Awaiting):
     """The label of a row is published; rows are remembered for a horizon, also labelled ones.
 
-    It is known by the clock at its arrival. A row is censored when an action reached the element
-    from its time until then.
+    It is known by the clock at its arrival. A row is censored when an action, also one that
+    people approved later, reached the element from its time until then.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -51,7 +51,9 @@ class FeedbackTruth(Awaiting):
             return UNKNOWN_ROW
         if row.label is not None:
             return None if row.label == value else CONTRADICTION
-        self._label(row, value, max(time_ms, clock_ms), censored=known.acted_ms >= time_ms)
+        known_ms = max(time_ms, clock_ms)
+        acted = known.acted_ms >= time_ms or self.approvals.reached(element, time_ms, known_ms)
+        self._label(row, value, known_ms, censored=acted)
         return None
 
     @override

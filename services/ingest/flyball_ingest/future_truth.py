@@ -56,7 +56,8 @@ class FutureTruth(Awaiting):
 
     It is known when a row of the element at or behind the window's end is decided. The window
     counts as observed when its newest row lies within one and a half intervals of its end. A row is
-    censored when an action reached the element in [t, t + horizon]; a target that is the row's own
+    censored when an action, also one that people approved later, reached the element in
+    [t, t + horizon]; a target that is the row's own
     value was measured before anything could be done about it.
     """
 
@@ -103,7 +104,9 @@ class FutureTruth(Awaiting):
         if label is None:
             self.unlabelled += 1
         else:
-            self._label(row, label, end_ms, censored=series.acted_ms >= row.time_ms)
+            acted = series.acted_ms >= row.time_ms
+            approved = self.approvals.reached(row.element, row.time_ms, end_ms)
+            self._label(row, label, end_ms, censored=acted or approved)
         series.pop()
         self._backlog.close(row)
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from flyball_ingest.approvals import Approval
 from flyball_ingest.awaiting import Awaiting
 from flyball_ingest.decided import Pair, check_agreement, decided_rows
 from flyball_ingest.evidence import Share, place
@@ -55,9 +56,10 @@ class Sampler:
 
     @property
     def since(self) -> int | None:
-        """The VERDICTS message of the oldest row that is still needed."""
-        oldest = self.awaiting.oldest
-        return oldest.place[0] if oldest else None
+        """The VERDICTS message of the oldest row or approval that is still needed."""
+        oldest, approved = self.awaiting.oldest, self.awaiting.approvals.since
+        needed = [oldest.place[0]] if oldest else []
+        return min(needed + ([] if approved is None else [approved]), default=None)
 
     def revise(self, sampling: Sampling, message: int) -> None:
         """Go on under another revision; `message` is the last one taken."""
@@ -65,11 +67,17 @@ class Sampler:
             self.awaiting.give_up_all()
             before, self.awaiting = self.awaiting, _awaiting(sampling.rule)
             self.awaiting.done, self.awaiting.unlabelled = before.done, before.unlabelled
+            self.awaiting.approvals = before.approvals
             self._floor = max(self._floor, before.floor, (message, NO_ROW))
         known = self.share
         self.share = Share(sampling.rows_per_s, sampling.rule.interval_ms)
         self.share.load(known.halvings, known.stretch, known.counted)
         self.sampling = sampling
+
+    def approve(self, approvals: deque[Approval], before: int) -> None:
+        """Take the approvals that came before row `before` of their message."""
+        while approvals and approvals[0].before <= before:
+            self.awaiting.approvals.add(approvals.popleft())
 
     def take(self, pair: Pair, *, is_new: bool) -> None:
         """Take the rows and labels of one FEATURES message.
@@ -113,6 +121,7 @@ class Sampler:
         models = [self._interned(model) for model in pair.verdicts.model]
         for row in decided_rows(pair, chosen, sampling=self.sampling, models=models):
             i = row.place[1] - pair.at
+            self.approve(pair.approvals, row.place[1])
             if labels and labels[0].before <= i:
                 self._confirm(labels, i, share, clock_ms)
             if not is_new and row.place <= self._floor:

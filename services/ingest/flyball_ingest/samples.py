@@ -5,6 +5,7 @@ how rows fell into messages. State is rebuilt by reading again from the oldest r
 truth; what that cannot tell stands in the output's memo.
 """
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from typing_extensions import override
 
+from flyball_ingest.approvals import Approval, approvals_in
 from flyball_ingest.decided import DisagreementError, Pair
 from flyball_ingest.sampled import PART_BYTES, Gathered, Head, encode, part_of, row_bytes
 from flyball_ingest.sampler import Sampler
@@ -69,13 +71,16 @@ class SamplesFold(Fold):
     @override
     def step(self, message: Input) -> bool:
         verdicts = _decoded(decode_verdicts, message)
+        approvals = approvals_in(verdicts.released, message.sequence)
         if verdicts.feature_digest != self._sampling.feature_digest:
+            self._sampler.approve(approvals, len(verdicts.rows))
             return False
         is_new = message.sequence > self._known
         if is_new:
             self._gathered.cover(verdicts.flow)
             self._tallies.add(verdicts)
-        self._take_rows(message, verdicts, is_new=is_new)
+        self._take_rows(message, verdicts, approvals, is_new=is_new)
+        self._sampler.approve(approvals, len(verdicts.rows))
         self._collect(is_new=is_new)
         self._message = max(self._message, message.sequence)
         return is_new and (verdicts.flow.mark is not None or self._gathered.bytes >= BATCH_BYTES)
@@ -111,11 +116,14 @@ class SamplesFold(Fold):
     def load(self, data: bytes) -> None:
         """Nothing, see `dump`."""
 
-    def _take_rows(self, message: Input, verdicts: Verdicts, *, is_new: bool) -> None:
+    def _take_rows(
+        self, message: Input, verdicts: Verdicts, approvals: deque[Approval], *, is_new: bool
+    ) -> None:
         at = 0
         for beside in message.beside:
             features = _decoded(decode_features, beside)
-            self._sampler.take(Pair(features, verdicts, at, message.sequence), is_new=is_new)
+            pair = Pair(features, verdicts, at, message.sequence, approvals)
+            self._sampler.take(pair, is_new=is_new)
             self._width = features.feature.shape[1] or self._width
             at += len(features.rows)
         if at != len(verdicts.rows):
