@@ -235,7 +235,25 @@ SAID = (
         ]),
         (
             now(standings=stand(against(log_e=-0.3, expected_blocks=None))),
-            ["linear against baseline: evidence 0.0 of 4.4 after 50 blocks"],
+            ["linear against baseline: no evidence yet after 50 blocks of 5 min"],
+        ),
+        (
+            now(
+                standings=stand(
+                    against("recent", log_e=0.0, expected_blocks=None, blocks=1),
+                    against(log_e=-0.3, expected_blocks=None, blocks=3),
+                    against("long"),
+                )
+            ),
+            [
+                "long against baseline: evidence 2.1 of 4.4, about 14 more blocks of 5 min",
+                ("linear and recent against baseline: no evidence yet after at most 3 blocks of "
+                "5 min"),
+            ],
+        ),
+        (
+            now(standings=stand(against(expected_blocks=None))),
+            ["linear against baseline: evidence 2.1 of 4.4 after 50 blocks of 5 min"],
         ),
         (
             now(standings=stand(against(log_e=6.04, expected_blocks=0, detail=SAID))),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from flyball_gateway.phrases import span, thousands
+from flyball_gateway.phrases import listed, span, thousands
 from flyball_gateway.situation import Situation
 from flyball_proto.progress import Comparison, Standings
 from flyball_proto.spec import BASELINE
@@ -28,7 +28,7 @@ def season(now: Situation) -> Iterable[str]:
 
 
 def evidence(now: Situation) -> Iterable[str]:
-    """Every comparison, the one that is nearest to its bound first."""
+    """Every comparison, the one that is nearest to its bound first; those without any together."""
     found, seat = now.evidence, now.deployment
     if found is None or seat is None:
         return
@@ -37,8 +37,14 @@ def evidence(now: Situation) -> Iterable[str]:
         c for c in found.comparisons
         if c.over == seat.trainer and c.trainer != canary and c.blocks and c.threshold > 0
     ]  # fmt: skip
+    open_yet = [c for c in compared if c.log_e <= 0 and c.word not in _SETTLED]
     for one in sorted(compared, key=lambda c: (-c.log_e / c.threshold, c.trainer)):
-        yield f"{one.trainer} against {one.over}: {_standing(one, found)}"
+        if one not in open_yet:
+            yield f"{one.trainer} against {one.over}: {_standing(one, found)}"
+    if open_yet:
+        names, blocks = listed(sorted(c.trainer for c in open_yet)), {c.blocks for c in open_yet}
+        after = f"{'' if len(blocks) == 1 else 'at most '}{_blocks(max(blocks), found)}"
+        yield f"{names} against {seat.trainer}: no evidence yet after {after}"
 
 
 def _standing(one: Comparison, found: Standings) -> str:
@@ -46,12 +52,15 @@ def _standing(one: Comparison, found: Standings) -> str:
         return "better, by evidence; its canary is next"
     if one.word in _SETTLED:
         return _SETTLED[one.word]
-    shown = f"evidence {max(0.0, one.log_e):.1f} of {one.threshold:.1f}"
+    shown = f"evidence {one.log_e:.1f} of {one.threshold:.1f}"
     if one.expected_blocks:
-        plural = "" if one.expected_blocks == 1 else "s"
-        more = f"about {thousands(one.expected_blocks)} more block{plural}"
-        return f"{shown}, {more} of {span(found.block_ms)}"
+        return f"{shown}, about {_blocks(one.expected_blocks, found, 'more ')}"
     if one.expected_blocks == 0:  # something else than the evidence is missing
         reason = one.detail.split(": ")[0]
         return f"{shown}, {reason}" if reason.startswith("better") else shown
-    return f"{shown} after {thousands(one.blocks)} block{'' if one.blocks == 1 else 's'}"
+    return f"{shown} after {_blocks(one.blocks, found)}"
+
+
+def _blocks(count: int, found: Standings, more: str = "") -> str:
+    plural = "" if count == 1 else "s"
+    return f"{thousands(count)} {more}block{plural} of {span(found.block_ms)}"
