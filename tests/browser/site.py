@@ -63,6 +63,7 @@ class Site:
 
     home: Path
     _playing: list[subprocess.Popen[str]] = field(default_factory=list)
+    _history: subprocess.Popen[str] | None = None
 
     def link(self, name: str, role: str) -> str:
         """A link that logs one browser in."""
@@ -91,12 +92,15 @@ class Site:
         return apart(read)
 
     def play(self, *, seconds: int) -> subprocess.Popen[str]:
-        """Play a history that can be learnt, in lockstep; returns at once."""
+        """Play a history that can be learnt, in lockstep, once; returns at once."""
+        if self._history is not None:
+            return self._history
         spec, csv = self.home / "plant.yaml", self.home / "plant.csv"
         spec.write_text(LEARNING + ACTING)
         write_learnable(csv, seconds=seconds)
         words = ["replay", "--spec", str(spec), "--csv", str(csv), "--home", str(self.home)]
-        return self.run(*words, "--json")
+        self._history = self.run(*words, "--json")
+        return self._history
 
     def run(self, *words: str) -> subprocess.Popen[str]:
         """A `flyball` command beside the test; ended with the site."""

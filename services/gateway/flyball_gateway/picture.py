@@ -72,8 +72,8 @@ class Line:
     domain: str
     mood: Mood
     text: str
-    is_change: bool = False
-    """Whether another model answers since then."""
+    change: str = ""
+    """How another model came to answer with it, e.g. `succession`; empty = none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,13 @@ class Loop:
     @property
     def last_change(self) -> Line | None:
         """The last event with which another model began to answer."""
-        return next((line for line in self.lines if line.is_change), None)
+        return next((line for line in self.lines if line.change), None)
+
+    @property
+    def seat_taken(self) -> Line | None:
+        """The last event with which the seat went to another trainer, or back to the anchor."""
+        taken = (line for line in self.lines if line.change not in ("", "refresh"))
+        return next(taken, None)
 
 
 @dataclass(frozen=True, slots=True)

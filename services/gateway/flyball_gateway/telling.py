@@ -63,8 +63,8 @@ def line(subject: str, data: bytes) -> tuple[str, Line] | None:
     except ValidationError:
         return None
     mood, text = _tell(event)
-    change = isinstance(event, deployments.DeploymentActivated)
-    return pipeline, Line(event.at, domain, mood, text, is_change=change)
+    change = event.change if isinstance(event, deployments.DeploymentActivated) else ""
+    return pipeline, Line(event.at, domain, mood, text, change)
 
 
 def short(digest: str) -> str:

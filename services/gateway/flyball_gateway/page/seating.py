@@ -4,7 +4,7 @@ from datetime import datetime
 from html import escape
 
 from flyball_gateway.page import wording
-from flyball_gateway.picture import Loop, Picture
+from flyball_gateway.picture import Line, Loop, Picture
 from flyball_gateway.telling import sentence
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.spec import BASELINE
@@ -59,10 +59,15 @@ def _last_change(picture: Picture, loop: Loop) -> str:
     latest = f"<p><b>Latest judgement.</b> {escape(sentence(outcome))}</p>" if outcome else ""
     if change is None:
         return latest
-    return (
-        f"<p><b>Last change</b>, {wording.clock(change.at, picture.at)} UTC. {escape(change.text)}</p>"
-        f"{latest}"
-    )
+    taken = loop.seat_taken
+    before = _told("How the seat was taken", taken, picture) if taken not in (None, change) else ""
+    return _told("Last change", change, picture) + before + latest
+
+
+def _told(title: str, line: Line | None, picture: Picture) -> str:
+    if line is None:
+        return ""
+    return f"<p><b>{title}</b>, {wording.clock(line.at, picture.at)} UTC. {escape(line.text)}</p>"
 
 
 def _since(since: datetime, now: datetime) -> str:
