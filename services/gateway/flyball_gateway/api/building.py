@@ -1,8 +1,9 @@
 """The FastAPI application: the routes, the errors, and a page that describes them."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 
@@ -34,9 +35,10 @@ def build_api(parts: Parts, entrance: Entrance) -> FastAPI:
         redoc_url=None,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    for module in (looking, models, history, holding, steering, events):
-        app.include_router(module.routes(parts, entrance))
-    app.include_router(login.routes(parts, entrance))
+    modules = (looking, models, history, holding, steering, events, login)
+    routers = [module.routes(parts, entrance) for module in modules]
+    for router in routers:
+        app.include_router(router)
     errors.install(app)
     _describe(app)
 
@@ -48,18 +50,17 @@ def build_api(parts: Parts, entrance: Entrance) -> FastAPI:
     @app.api_route("/v1/{path:path}", methods=METHODS, include_in_schema=False)
     async def unknown(request: Request) -> Response:
         """Whatever is no route, before the page takes it."""
-        return _unknown(app, request)
+        return _unknown(routers, request)
 
     return app
 
 
-def _unknown(app: FastAPI, request: Request) -> Response:
+def _unknown(routers: Sequence[APIRouter], request: Request) -> Response:
     methods = sorted(
         method
-        for route in app.routes
-        if isinstance(route, Route)
-        and route.include_in_schema
-        and route.matches(request.scope)[0] is Match.PARTIAL
+        for router in routers
+        for route in router.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL
         for method in route.methods or ()
     )
     asked = f"{request.method} {request.url.path[:200]}"
