@@ -152,13 +152,13 @@ def sniff(path: Path) -> Dialect:
     if len(head) == SNIFFED_BYTES and len(lines) > 1:
         lines.pop()  # cut in two
     tables = {s: _table(lines, s) for s in SEPARATORS}
-    if _is_one_column_of_decimals(lines):
-        tables[","] = tables[";"]
     separator = max(SEPARATORS, key=lambda s: (*_fit(tables[s]), -SEPARATORS.index(s)))
+    if _is_one_column_of_decimals(lines):
+        separator = ";"
     table = [row for row in tables[separator] if row]
     if not table or not any(cell.strip() for row in table for cell in row):
         raise CsvError(f"{path}: found an empty file; valid: a row of names, then rows; add data")
-    decimal = _decimal(table[1:], separator if len(table[0]) > 1 else "")
+    decimal = _decimal(table[1:], separator)
     return Dialect(separator, decimal, encoding, _has_header(table, decimal))
 
 

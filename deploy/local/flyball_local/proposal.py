@@ -283,7 +283,8 @@ def _useless(column: Column, *, complete: bool) -> str | None:
         more = "" if complete else " in what was read"
         return f"{column.distinct[0][:40]} everywhere{more}"
     values = column.numbers
-    if len(values) >= 20 and column.missing == 0 and bool((np.diff(values) == 1).all()):
+    whole = len(values) >= 20 and column.missing == 0 and float(values[0]).is_integer()
+    if whole and bool((np.diff(values) == 1).all()):
         return "it counts the rows"
     named = re.search(r"(?i)(^|[^a-z])(uu)?id$|^index$|^column_1$", column.name)
     if named and column.many and len(np.unique(values)) > 0.9 * len(values):
