@@ -15,11 +15,7 @@ from flyball_local.newspec import propose, write
 from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
 from flyball_local.session import Session, open_session
 
-pytestmark = [
-    pytest.mark.loop,
-    pytest.mark.xdist_group("own-data"),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = [pytest.mark.loop, pytest.mark.xdist_group("own-data")]
 PIECES, ROWS = 10, 24
 FLYBALL = str(Path(sys.executable).with_name("flyball"))
 
@@ -40,6 +36,7 @@ def named(target: str) -> str:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not here")
 @pytest.mark.parametrize(("file", "target"), QUICK, ids=[f"{f}-{t}" for f, t in QUICK])
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_public_data_set_is_proposed_for_and_played(
     session: Session, tmp_path: Path, file: str, target: str
 ) -> None:
@@ -77,6 +74,7 @@ def messy(path: Path) -> int:
     return len(lines) - 1
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_messy_file_is_played_and_what_is_refused_is_told(
     session: Session, tmp_path: Path
 ) -> None:
@@ -94,6 +92,7 @@ async def test_a_messy_file_is_played_and_what_is_refused_is_told(
     assert played.account.quarantined == 2
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_values_out_of_range_are_counted_with_an_example(
     session: Session, tmp_path: Path
 ) -> None:
