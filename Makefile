@@ -18,7 +18,7 @@ setup: .venv/.ready
 	@$(UV) sync --quiet --frozen --python $(PY)
 	@touch $@
 
-demo: setup ## the embedded stack with a simulated network, for a minute
+demo: setup ## the whole story on a simulated network, in about two minutes
 	@$(RUN)/flyball demo
 
 test: setup ## everything that CI runs, but the long chaos

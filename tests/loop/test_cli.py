@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 from tests.loop.driving import write_history, write_spec
 
@@ -168,25 +167,3 @@ def test_a_second_up_on_the_same_home_says_who_runs_it(home: str) -> None:
     found = flyball("up", "--home", home)
     assert found.returncode == 1
     assert "already runs" in found.stderr
-
-
-def test_the_demo_tells_its_story_and_closes_its_account_without_leaving_a_process() -> None:
-    before = {p.pid for p in psutil.process_iter() if _of_flyball(p)}
-    found = flyball("demo", "--seconds", "12", "--json", timeout_s=150)
-    assert found.returncode == 0, found.stderr
-    ending = json.loads(found.stdout)
-    assert ending["closes"]
-    assert ending["rows_in"] == ending["reports"]
-    assert ending["decisions"] > 0
-    assert ending["actions_received"] == ending["actions"]
-    assert "the world changes" in found.stderr
-    assert "mean load" in found.stderr
-    left = [p for p in psutil.process_iter() if _of_flyball(p) and p.ppid() == 1]
-    assert not [p for p in left if p.pid not in before]
-
-
-def _of_flyball(process: psutil.Process) -> bool:
-    try:
-        return any("flyball" in word for word in process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return False

@@ -14,20 +14,27 @@ from flyball_local.cli.root import DEFAULT_HOME, PIPELINES, AsJson, HomeFolder, 
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(min=5, help="How long the network lives.")] = 60.0,
     home: Annotated[
         Path | None, typer.Option("--home", help="Keep the stack's folder; default: temporary.")
     ] = None,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Let the network live on in real time, until Ctrl-C.")
+    ] = False,
+    short: Annotated[
+        bool, typer.Option("--short", help="Half an hour of the network: too short to learn much.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The whole stack with a simulated radio access network, for a minute."""
-    from flyball_local.demo import DemoOptions
+    """The whole story on a simulated radio access network, in about two minutes.
+
+    Example: flyball demo --stay
+    """
+    from flyball_local.demo import SHORT, DemoOptions, Script
     from flyball_local.demo import demo as run_demo
 
-    found = shell.run(run_demo(DemoOptions(seconds=seconds, home=home, say=shell.say)))
-    if not as_json:
-        shell.out(f"{found.reports} reports sent, {found.actions_received} actions received")
-    shell.show(found, as_json=as_json)
+    say = shell.say if as_json else shell.out
+    options = DemoOptions(SHORT if short else Script(), home, say=say, stay=stay)
+    shell.show(shell.run(run_demo(options)), as_json=as_json)
 
 
 @app.command()
@@ -115,9 +122,9 @@ def _tell_worth(found: dict[str, Any], spec: Path, csv: Path, *, proposed: bool)
 def rehearse(
     hours: Annotated[float, typer.Option(min=0.1, help="Of the network's own time.")] = 4.0,
     change_at: Annotated[
-        float | None, typer.Option(help="Hour at which residential cells grow; default: never.")
+        float | None, typer.Option(help="Hour at which phones stay connected longer; default: never.")
     ] = None,
-    sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 4,
+    sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 6,
     seed: int = 7,
     spec: Annotated[Path, typer.Option("--spec", help="Specification.")] = PIPELINES / "ran.yaml",
     home: Annotated[

@@ -1,85 +1,16 @@
-"""What Flyball does, in a minute: the whole stack, a simulated network, and the closed account."""
+"""What happens in a network that lives in real time, a line an event; `flyball simulate`."""
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from flyball_local import specfile
-from flyball_local.audit import Account
-from flyball_local.control import apply
-from flyball_local.observed import Stage, Summary, connected, observe
-from flyball_local.session import open_session
-from flyball_local.simulator.cells import SOURCE, Second, SimulatorOptions, simulate
+from flyball_local.simulator.cells import Second
 from flyball_local.supervisor import Say
 from flyball_proto.events import Action
 
-SPEC: Final = Path(__file__).parents[3] / "pipelines" / "ran.yaml"
-PIPELINE: Final = "congestion"
-SPEED: Final = 15.0
-DAY_S: Final = 3_600.0
-"""A day of the demo's network lasts an hour of its own time: a minute at 15 times shows six."""
-HOUR: Final = 16.0
-CHANGE_SHARE: Final = 0.5
 EFFECT_MS: Final = 15_000
 TOLD_ACTIONS: Final = 12
 LOAD: Final = "RRU.PrbTotDl"
-
-
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
-    """How long, and where; without a home in a folder that is removed."""
-
-    seconds: float = 60.0
-    home: Path | None = None
-    spec: Path = SPEC
-    say: Say = print
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a demo ended."""
-
-    summary: Summary
-    reports: int
-    actions_received: int
-
-    @property
-    def account(self) -> Account:
-        """What went in and what came out."""
-        return self.summary.account
-
-    def as_json(self) -> dict[str, Any]:
-        """The one object of `--json`: as a replay's, and what the network itself counted."""
-        return {
-            **self.summary.as_json(),
-            "reports": self.reports,
-            "actions_received": self.actions_received,
-        }
-
-
-async def demo(options: DemoOptions) -> Ending:
-    """Bring everything up, let the network live for a while, and audit what happened."""
-    catalogue = specfile.load(options.spec)
-    pipeline = catalogue.pipelines[PIPELINE]
-    story, reports = Story(options.say), 0
-    async with open_session(options.home, options.say) as session:
-        async with connected(session, "operator") as operator:
-            await apply(operator, catalogue.objects, by="demo")
-        options.say(f"applied {options.spec.name}: pipeline {PIPELINE} on source {SOURCE}")
-
-        async def live(_: Stage) -> None:
-            nonlocal reports
-            reports = await simulate(session, _simulation(options.seconds), story.tell)
-
-        summary = await observe(session, pipeline, catalogue.source_of(pipeline), live)
-    return Ending(summary, reports, story.actions.total())
-
-
-def _simulation(seconds: float) -> SimulatorOptions:
-    return SimulatorOptions(
-        seconds=seconds, speed=SPEED, day_s=DAY_S, hour=HOUR, change_share=CHANGE_SHARE
-    )
 
 
 @dataclass
@@ -102,7 +33,10 @@ class Story:
         self._tell_faults(second)
         if second.changed and not self._changed:
             self._changed = True
-            self._line(second, "the world changes: residential cells have a third more users")
+            self._line(
+                second,
+                "the world changes: 1.6 times as many phones stay connected, with the same traffic",
+            )
         for action in second.actions:
             self._tell_action(second, action, before)
         self._tell_effects(second)
