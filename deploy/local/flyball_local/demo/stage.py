@@ -87,7 +87,10 @@ async def demo(options: DemoOptions) -> Ending:
                 options.say(line)
         if options.stay:
             options.say("the network lives on in real time, until Ctrl-C")
-            await simulate(session, SimulatorOptions(sites=script.sites, seed=script.seed))
+            network = SimulatorOptions(
+                sites=script.sites, seed=script.seed, day_s=3_600.0, hour=6.0, changed=True
+            )
+            await simulate(session, network)
     return Ending(summary)
 
 

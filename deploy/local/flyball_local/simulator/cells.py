@@ -31,7 +31,7 @@ class SimulatorOptions:
     """`seconds` of this clock, `speed` simulated seconds each; None = until cancelled.
 
     A day of the network lasts `day_s` simulated seconds and the run begins at `hour` o'clock; the
-    world changes when `change_share` of the run is over.
+    world changes when `change_share` of the run is over, or has `changed` before it.
     """
 
     seconds: float | None = None
@@ -41,6 +41,7 @@ class SimulatorOptions:
     day_s: float = 86_400.0
     hour: float = 0.0
     change_share: float | None = None
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ async def simulate(
 def _times(options: SimulatorOptions) -> tuple[int, int | None]:
     """Event times of the beginning and of the change, on whole seconds."""
     if options.seconds is None:
-        return wall_ms() // 1000 * 1000, None
+        begin_ms = wall_ms() // 1000 * 1000
+        return begin_ms, begin_ms if options.changed else None
     length_ms = round(options.seconds * options.speed * 1000)
     ahead_ms = round(options.seconds * (options.speed - 1) * 1000)
     begin_ms = (wall_ms() - max(0, ahead_ms)) // 1000 * 1000
