@@ -6,7 +6,8 @@ from typing import Final
 
 from flyball_local.csvdialect import element_name
 from flyball_local.csvtimes import ROW
-from flyball_local.proposal import CHANGE_RATIO, Proposal
+from flyball_local.goals import CHANGE_RATIO
+from flyball_local.proposal import Proposal
 from flyball_local.specnumbers import (
     BLOCK_ROWS,
     NEEDED_BLOCKS,
