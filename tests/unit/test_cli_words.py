@@ -1,10 +1,14 @@
 """The command line: what it prints, what it refuses, and with which exit code."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tests.unit.test_audit_ledger import verdicts
@@ -12,12 +16,15 @@ from tests.unit.test_audit_ledger import verdicts
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_local.access import NotRunningError
 from flyball_local.audit import Account
-from flyball_local.describing import as_json, describe
+from flyball_local.cli import app, main
+from flyball_local.describing import describe
 from flyball_local.exits import exit_code, sentence
 from flyball_local.invalid import InvalidInputError
+from flyball_local.listing import table
 from flyball_local.publish import judged, parse_values
+from flyball_local.reference.cli import cli_commands
 from flyball_local.tail import Followed, stream_of, subject_of
-from flyball_local.words import account_lines, table
+from flyball_local.words import account_lines
 from flyball_proto.columns import SkipReason, Verdict, encode_verdicts
 from flyball_proto.spec import SpecError
 
@@ -25,11 +32,31 @@ FLYBALL = str(Path(sys.executable).with_name("flyball"))
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 
 
-def flyball(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k != "FLYBALL_DEBUG"}
-    return subprocess.run(
-        [FLYBALL, *words], capture_output=True, text=True, cwd=cwd, env=environment, check=False
-    )
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def flyball(*words: str, cwd: Path | None = None) -> Ended:
+    """The command in this process: starting another one for each of these takes its time."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["flyball", *words])
+        patch.delenv("FLYBALL_DEBUG", raising=False)
+        if cwd:
+            patch.chdir(cwd)
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def process(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FLYBALL, *words], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("spec", ["ran.yaml", "host.yaml", "itu5g_energy.yaml"])
@@ -63,6 +90,13 @@ def test_a_wrong_specification_ends_with_2_and_names_the_line(tmp_path: Path) ->
         ("tail",),
         ("publish", "ran", "cell-1", "load=1"),
         ("apply", "-f", str(PIPELINES / "ran.yaml")),
+        ("models", "list"),
+        ("holds", "list"),
+        ("holds", "approve", "congestion.1.0"),
+        ("stop", "congestion"),
+        ("resume", "congestion"),
+        ("quarantine", "list", "ran"),
+        ("users", "invite", "ann"),
     ],
 )
 def test_without_a_stack_a_command_ends_with_3_and_names_what_starts_one(
@@ -78,11 +112,21 @@ def test_without_a_stack_a_command_ends_with_3_and_names_what_starts_one(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("replay", "--csv", "x.csv"), "flyball new spec --csv x.csv"),
+        (("replay", "--csv", "x.csv"), "check the path"),
         (("replay", "--csv", "x.csv", "--spec", str(PIPELINES / "ran.yaml")), "x.csv"),
         (("replay", "--csv", "x.csv", "--spec", "none.yaml"), "none.yaml"),
         (("replay", "--csv", "x", "--spec", "y", "--speed", "fast"), "--speed fast"),
         (("nonsense",), "nonsense"),
+        (("tail", "metrics.>"), "valid first words: actions"),
+        (("tail", "quarantine.ran"), "flyball quarantine list SOURCE"),
+        (("holds", "approve"), "name ids, or --all"),
+        (("holds", "deny", "congestion.1.0", "--all"), "name ids, or --all"),
+        (("stop", "congestion", "--why", "x" * 501), "--why: found 501 characters"),
+        (("resume", "congestion", "--as", ""), "--as ''"),
+        (("users", "invite", "x" * 65), "found 65 characters"),
+        (("users", "token", "ann", "--role", "king"), "king"),
+        (("models", "rollback", "congestion"), "--why is missing"),
+        (("quarantine", "retry", "ran", "0"), "greater than or equal to 1"),
         (("new", "spec", "--csv", "none.csv", "--target", "x"), "none.csv"),
     ],
 )
@@ -93,6 +137,54 @@ def test_input_that_cannot_be_used_ends_with_2(
     assert found.returncode == 2
     assert says in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_help_lists_commands_as_one_meets_them_and_the_exit_codes_without_boxes() -> None:
+    found = process("--help")
+    assert found.returncode == 0
+    lines = found.stdout.splitlines()
+    commands = [line.split()[0] for line in lines[lines.index("Commands:") + 1 :] if line.strip()]
+    assert commands[:6] == ["up", "demo", "apply", "validate", "new", "publish"]
+    said = " ".join(found.stdout.split())
+    assert "0 done, 1 a problem was found, 2 the input cannot be used, 3 no stack" in said
+    assert found.stdout.isascii()
+
+
+def test_every_command_has_a_short_help_with_an_example() -> None:
+    without = []
+    for command in cli_commands(app).values():
+        own = command.found.callback.__module__ if command.found.callback else ""
+        if command.is_group or own.endswith((".playing", ".specs")):
+            continue
+        words = (command.found.help or "").split("Example: ")
+        if len(words) != 2 or not words[1].startswith(command.words):
+            without.append(command.words)
+        assert len(words[0].splitlines()[0]) <= 66, command.words
+    assert without == []
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert flyball("--version").stdout == f"flyball {version('flyball-local')}\n"
+
+
+def completed(words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    count = len(words.split(" ")) - 1
+    variables = {"_FLYBALL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
+    return subprocess.run(
+        [FLYBALL], capture_output=True, text=True, cwd=cwd, env=environment, check=False
+    )
+
+
+def test_commands_and_specifications_complete_and_without_a_stack_names_silently_do_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ran.yaml").touch()
+    (tmp_path / "rows.csv").touch()
+    assert completed("flyball sta", tmp_path).stdout.split() == ["status"]
+    assert completed("flyball apply -f r", tmp_path).stdout.split() == ["ran.yaml"]
+    found = completed("flyball holds approve ", tmp_path)
+    assert (found.stdout.strip(), found.stderr) == ("", "")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -183,6 +275,8 @@ def test_a_batch_is_one_line_and_a_tick_none() -> None:
 def test_raw_payloads_are_not_for_reading() -> None:
     assert stream_of("verdicts.p.*").name == "VERDICTS"
     assert stream_of("risk.p.tripped").name == "EVENTS"
+    assert (stream_of("events").name, subject_of("events")) == ("EVENTS", ">")
+    assert subject_of("actions.p.c1") == "actions.p.c1"
     for subject in ("metrics.ran.c1", "quarantine.ran", "nonsense"):
         with pytest.raises(InvalidInputError, match="valid first words"):
             stream_of(subject)

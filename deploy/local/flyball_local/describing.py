@@ -135,7 +135,9 @@ def _row(batch: Verdicts, i: int) -> str:
 def _released(batch: Verdicts, i: int) -> str:
     end = batch.released[i]
     by = f" by {end.by}" if end.by else ""
-    return f"{end.hold.action} on {end.hold.element} {end.outcome}{by}{_because(end.why)}"
+    return (
+        f"{end.hold.action} on {end.hold.element} {end.outcome.name.lower()}{by}{_because(end.why)}"
+    )
 
 
 def _samples(batch: Samples) -> str:
@@ -245,7 +247,7 @@ def _verdict_object(batch: Verdicts) -> dict[str, Any]:
         "reason": [batch.reason[i - 1] if i else "" for i in batch.reason_index.tolist()],
     }
     ends = [
-        {"hold": r.hold.decision, "outcome": r.outcome, "by": r.by, "why": r.why}
+        {"hold": r.hold.decision, "outcome": r.outcome.name.lower(), "by": r.by, "why": r.why}
         for r in batch.released
     ]
     return {"rows": _row_objects(batch.rows, columns), "released": ends}

@@ -21,6 +21,16 @@ ACCESS_COLUMNS: Final = ("name", "role", "kind", "since", "expires")
 _SPANS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, one line a row."""
+    every = [header, *rows]
+    widths = [max(len(row[i]) for row in every) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in every
+    )
+
+
 def part_row(part: Part) -> tuple[str, ...]:
     """One part in the table of `status`; what is not well says why."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in part.reasons.items())

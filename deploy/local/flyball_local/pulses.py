@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
+from flyball_local.credentials import REDIS_USERS
 from flyball_proto import subjects
 from flyball_proto.progress import Pulse, StagePulse
 
@@ -23,7 +24,10 @@ MAX_SERVICES: Final = 32
 PATIENCE_S: Final = 2.5
 """Two pulses make a rate; a service that sends none in this time is silent."""
 
-MAIN_STAGE: Final = {"ingest": "ingest.", "inference": "inference.", "risk": "verdicts."}
+ENGINES: Final = ("nats", "redis", "s3")
+"""Parts that say nothing of themselves; that they run is seen."""
+
+MAIN_STAGE: Final = {"ingest": "ingest.", "inference": "decisions.", "risk": "verdicts."}
 """How the tasks begin that every row passes, by service."""
 
 
@@ -69,13 +73,9 @@ class Pulses:
         except TimeoutError:
             return
 
-    def parts(self, pids: Mapping[str, int], engines: Iterable[str]) -> list[Part]:
-        """Every part of a stack; engines say nothing of themselves."""
-        known = set(engines)
-        return [
-            part(name, pid, tuple(self._heard.get(name, ())), is_engine=name in known)
-            for name, pid in pids.items()
-        ]
+    def parts(self, pids: Mapping[str, int]) -> list[Part]:
+        """Every part of a stack."""
+        return [part(name, pid, tuple(self._heard.get(name, ()))) for name, pid in pids.items()]
 
     async def _hear(self, message: Msg) -> None:
         try:
@@ -91,19 +91,20 @@ class Pulses:
         self._news.set()
 
 
-def part(name: str, pid: int, pulses: tuple[Pulse, ...], *, is_engine: bool) -> Part:
+def part(name: str, pid: int, pulses: tuple[Pulse, ...]) -> Part:
     """How one part is, by its last pulses, oldest first."""
     if not psutil.pid_exists(pid):
         return Part(name, pid, "gone", {"process": "it ended; the stack starts it again"})
-    if is_engine:
+    if name in ENGINES:
         return Part(name, pid, "runs", {})
     if not pulses:
         return Part(name, pid, "silent", {"pulse": "none heard; it may be starting"})
     first, last = pulses[0], pulses[-1]
     state = "failing" if not last.live else "ready" if last.ready else "not ready"
     now, before = _main(name, last), _main(name, first)
+    reasons = _reasons(name, last)
     if not now:
-        return Part(name, pid, state, dict(last.reasons))
+        return Part(name, pid, state, reasons)
     seconds = (last.at - first.at).total_seconds()
     rows = sum(stage.rows for stage in now) - sum(stage.rows for stage in before)
     slowest = [stage.latency_ms["p99"] for stage in now if "p99" in stage.latency_ms]
@@ -111,11 +112,20 @@ def part(name: str, pid: int, pulses: tuple[Pulse, ...], *, is_engine: bool) -> 
         name,
         pid,
         state,
-        dict(last.reasons),
+        reasons,
         rows_per_s=round(max(0, rows) / seconds, 1) if seconds > 0 else None,
         lag=sum(stage.lag for stage in now),
         p99_ms=round(max(slowest), 3) if slowest else None,
     )
+
+
+def _reasons(service: str, pulse: Pulse) -> dict[str, str]:
+    """What is not well; that a service has no Redis is said of those that use one."""
+    return {
+        name: reason
+        for name, reason in pulse.reasons.items()
+        if name != "redis" or service in REDIS_USERS
+    }
 
 
 def _main(service: str, pulse: Pulse) -> list[StagePulse]:

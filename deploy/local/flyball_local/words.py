@@ -1,6 +1,6 @@
-"""Accounts and tables for people, plain when piped. Pure."""
+"""Accounts and outcomes for people. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from flyball_local.audit import Account
@@ -55,16 +55,6 @@ def _figures(figures: Mapping[str, Any] | None) -> str:
         return "unknown"
     accuracy = figures["accuracy"]
     return f"{figures['value']:.4f}" + ("" if accuracy is None else f" ({accuracy:.2%} right)")
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, one line a row."""
-    every = [header, *rows]
-    widths = [max(len(row[i]) for row in every) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in every
-    )
 
 
 def _counts(account: Account) -> str:

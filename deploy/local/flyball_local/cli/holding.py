@@ -152,7 +152,7 @@ def stop(
 
     name, reason = shell.checked(by, why)
     command = StopPipeline(pipeline=pipeline, by=name, why=reason)
-    reply = shell.ask(home, "risk", "stop", command, StopReply)
+    reply = shell.ask(home, "risk", "stop", command, StopReply, pipeline=pipeline)
     _say_stop(reply, f"let it act again: flyball resume {pipeline}", as_json=as_json)
 
 
@@ -172,7 +172,7 @@ def resume(
 
     name, reason = shell.checked(by, why)
     command = ResumePipeline(pipeline=pipeline, by=name, why=reason)
-    reply = shell.ask(home, "risk", "resume", command, StopReply)
+    reply = shell.ask(home, "risk", "resume", command, StopReply, pipeline=pipeline)
     _say_stop(reply, "actions go out from the next decision on", as_json=as_json)
 
 

@@ -30,23 +30,22 @@ def status(
     """
     from flyball_kit import clock
     from flyball_local.control import status as ask
-    from flyball_local.pulses import Pulses
-    from flyball_local.session import running
-    from flyball_local.stack import SERVICES
+    from flyball_local.home import Home
+    from flyball_local.pulses import ENGINES, Pulses
 
-    session = running(home)
+    folder = Home(home)
 
     async def run(client: "Client") -> None:
         pulses = Pulses(client)
         await pulses.listen()
         while True:
-            pids = session.pids
-            services = [name for name in pids if name in SERVICES]
-            await pulses.gather(services)
+            found = folder.running()
+            pids = dict((found and found.parts) or {})
+            await pulses.gather(name for name in pids if name not in ENGINES)
             reply = await ask(client)
             if watch and not as_json:
                 shell.clear()
-            parts = pulses.parts(pids, engines=set(pids).difference(SERVICES))
+            parts = pulses.parts(pids)
             _show_status(parts, reply, as_json=as_json)
             if not watch:
                 return

@@ -32,7 +32,7 @@ Reason = Annotated[str, typer.Option("--why", help="Kept on record with the name
 def list_models(
     pipeline: OfPipeline = None, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False
 ) -> None:
-    """Every model, newest first: stage, rows, loss, evidence, why it was refused.
+    """Every model, newest first, with its loss and its evidence.
 
     Example: flyball models list --pipeline congestion
     """
@@ -109,7 +109,7 @@ def promote(
 
     record = shell.with_operator(home, run)
     command = PromoteModel(pipeline=record.pipeline, digest=record.digest, by=name, why=reason)
-    _steer(home, "promote", command, as_json=as_json)
+    _steer(home, "promote", command, record.pipeline, as_json=as_json)
 
 
 @models.command()
@@ -128,7 +128,7 @@ def rollback(
 
     name, reason = shell.checked(by, why, required=True)
     command = RollBackSeat(pipeline=pipeline, by=name, why=reason)
-    _steer(home, "rollback", command, as_json=as_json)
+    _steer(home, "rollback", command, pipeline, as_json=as_json)
 
 
 @models.command()
@@ -146,7 +146,8 @@ def pin(
     from flyball_proto.commands import PinSeat
 
     name, reason = shell.checked(by, why, required=True)
-    _steer(home, "pin", PinSeat(pipeline=pipeline, by=name, why=reason), as_json=as_json)
+    command = PinSeat(pipeline=pipeline, by=name, why=reason)
+    _steer(home, "pin", command, pipeline, as_json=as_json)
 
 
 @models.command()
@@ -157,22 +158,23 @@ def unpin(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Let evidence move a pipeline's seat again, pinned or frozen as it was.
+    """Let evidence move a pipeline's seat again.
 
     Example: flyball models unpin congestion --why "maintenance is over"
     """
     from flyball_proto.commands import UnpinSeat
 
     name, reason = shell.checked(by, why, required=True)
-    _steer(home, "unpin", UnpinSeat(pipeline=pipeline, by=name, why=reason), as_json=as_json)
+    command = UnpinSeat(pipeline=pipeline, by=name, why=reason)
+    _steer(home, "unpin", command, pipeline, as_json=as_json)
 
 
-def _steer(home: Path, verb: str, command: "Wire", *, as_json: bool) -> None:
+def _steer(home: Path, verb: str, command: "Wire", pipeline: str, *, as_json: bool) -> None:
     """Ask the deployer, and say who answers now."""
     from flyball_local.listing import short
     from flyball_proto.commands import DeploymentReply
 
-    reply = shell.ask(home, "deployer", verb, command, DeploymentReply)
+    reply = shell.ask(home, "deployer", verb, command, DeploymentReply, pipeline=pipeline)
     if as_json:
         shell.put_json(reply.model_dump(mode="json"))
     elif reply.deployment:

@@ -39,11 +39,11 @@ def up(
     from flyball_local.stack import Options, Stack, run_until_signalled
 
     async def ready(stack: "Stack") -> None:
+        ports = (f"{name} {stack.metrics_url(name)}" for name in stack.options.services)
         shell.say(f"home     {stack.home.folder}")
         shell.say(f"nats     {stack.nats_url}  (monitoring {stack.monitor_url})")
         shell.say(f"s3       http://{stack.s3_endpoint}")
-        for name in stack.options.services:
-            shell.say(f"{name:<8} {stack.metrics_url(name)}/metrics")
+        shell.say(f"metrics  below /metrics of {', '.join(ports)}")
         shell.say(f"page     {await _page(stack)}")
         shell.say("a first metric and its verdict, in another terminal:")
         shell.say(f"  {_first_metric(home)}")
@@ -112,7 +112,7 @@ def watch_host(
 ) -> None:
     """Report this machine's processes and interfaces as a source.
 
-    Example: flyball apply -f pipelines/host.yaml && flyball watch-host
+    Example: flyball watch-host --rounds 10
     """
     from flyball_local.host import watch_host as watch
     from flyball_local.session import with_role

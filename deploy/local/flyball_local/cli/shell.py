@@ -31,20 +31,42 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 def with_operator(home: Path, work: Callable[["Client"], Coroutine[Any, Any, _T]]) -> _T:
     """Run work on a connection of the role `operator` to the stack of a home."""
-    from flyball_local.session import with_role  # noqa: PLC0415 - heavy
+    from flyball_local.access import connect_home  # noqa: PLC0415 - heavy
+    from flyball_local.home import Home  # noqa: PLC0415 - heavy
 
     async def connected() -> _T:
-        async with with_role(home, "operator") as client:
+        client = await connect_home(Home(home), "operator")
+        try:
             return await work(client)
+        finally:
+            await client.close()
 
     return run(connected())
 
 
-def ask(home: Path, service: str, verb: str, command: "Wire", reply: type[_Reply]) -> _Reply:
-    """Ask one service on a home to do one thing."""
-    from flyball_local.control import request  # noqa: PLC0415 - heavy
+def ask(
+    home: Path,
+    service: str,
+    verb: str,
+    command: "Wire",
+    reply: type[_Reply],
+    *,
+    pipeline: str | None = None,
+) -> _Reply:
+    """Ask one service on a home to do one thing; an unknown `pipeline` names the known ones."""
+    from flyball_local.control import RefusedError, request  # noqa: PLC0415 - heavy
+    from flyball_local.listing import one_pipeline  # noqa: PLC0415 - heavy
+    from flyball_local.records import known_pipelines  # noqa: PLC0415 - heavy
 
-    return with_operator(home, lambda client: request(client, service, verb, command, reply))
+    async def work(client: "Client") -> _Reply:
+        try:
+            return await request(client, service, verb, command, reply)
+        except RefusedError as error:
+            if pipeline is not None and error.reason == "not-found":
+                one_pipeline(await known_pipelines(client), pipeline)
+            raise
+
+    return with_operator(home, work)
 
 
 def who(name: str | None) -> str:
@@ -109,7 +131,7 @@ def out(*lines: str) -> None:
 
 def out_table(header: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
     """A table, one line a row however wide; on a terminal with a bold heading."""
-    from flyball_local.words import table  # noqa: PLC0415 - heavy
+    from flyball_local.listing import table  # noqa: PLC0415 - heavy
 
     if not rows:
         out(empty)
