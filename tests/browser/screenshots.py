@@ -1,9 +1,9 @@
-"""Writes docs/images: the page on a real stack, while a simulated network lives through the loop.
+"""Writes docs/images: the page on a real stack, while it learns from a history.
 
     make screenshots
 
-Nothing is staged but the moment: the simulated cells are played in lockstep until a learnt model
-holds the seat, others challenge it and a decision waits for a person.
+Nothing is staged but the moment: six machines are played in lockstep until a learnt model holds the
+seat, others challenge it and a decision waits for a person.
 """
 
 import re
@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.site import CHROMIUM, INSTALL, ROOT, chromium, running, visit
 
 IMAGES = ROOT / "docs" / "images"
-HOURS = "3"
+SECONDS = 1_500
 ARRIVES_MS = 400_000
 
 
@@ -30,7 +30,7 @@ def main() -> None:
         chromium() as browser,
     ):
         page = visit(browser, site.link("ada", "admin")).page
-        site.run("rehearse", "--hours", HOURS, "--home", str(site.home))
+        site.play(seconds=SECONDS)
         shoot(page)
 
 
@@ -47,7 +47,7 @@ def shoot(page: Page) -> None:
     page.screenshot(path=IMAGES / "loop.png", full_page=True)
     page.get_by_role("button", name="Stop actions").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Why").fill("antennas of site 2 are being serviced")
+    dialog.get_by_label("Why").fill("the machines are being serviced")
     dialog.get_by_role("button", name="Stop actions").click()
     expect(page.locator(".alarm.stopped")).to_be_visible()
     expect(page.locator(".q-dialog")).to_have_count(0)

@@ -228,7 +228,44 @@ def test_the_last_change_is_the_newest_event_that_moved_the_seat() -> None:
         made.line(*told)
     found = loop_of(made)
     assert found.lines[0].text == "ada stopped all actions."
-    assert found.last_change is found.lines[1]
+    assert found.last_change is found.seat_taken is found.lines[1]
+    for number in range(MAX_LINES):
+        made.line("plant", Line(NOW, "risk", "plain", str(number)))
+    assert loop_of(made).last_change == found.last_change
+
+
+def test_a_change_that_is_only_on_record_is_shown_and_a_refresh_hides_no_succession() -> None:
+    made = gathered()
+    won = DeploymentActivated(
+        pipeline="plant",
+        at=NOW,
+        digest="a" * 64,
+        trainer="trees",
+        epoch=2,
+        reason="it won",
+        change="succession",
+    )
+    later = NOW + timedelta(minutes=1)
+    refreshed = won.model_copy(update={"at": later, "change": "refresh", "epoch": 3})
+    told = line(won.subject, won.model_dump_json().encode())
+    assert told is not None
+    seat = ActiveModel(
+        digest="b" * 64,
+        trainer="trees",
+        feature_digest="f",
+        epoch=3,
+        since=later,
+        reason="newer",
+        activated=refreshed,
+    )
+    made.deployment("plant", seat)
+    made.line(*told)
+    found = loop_of(made)
+    assert found.last_change is not None
+    assert (found.last_change.change, found.seat_taken) == ("refresh", told[1])
+    shown = seating.seat(Picture(NOW), found)
+    assert "How the seat was taken" in shown
+    assert "Another trainer took the seat" in shown
 
 
 def test_only_so_many_lines_and_holds_are_kept_and_all_holds_are_counted() -> None:

@@ -9,6 +9,7 @@ from flyball_gateway.picture import MAX_HOLDS, MAX_LINES, MAX_LOOPS, Line, Loop,
 from flyball_gateway.rates import Pulses
 from flyball_gateway.situation import Situation
 from flyball_gateway.tallies import Tally
+from flyball_gateway.telling import line_of
 from flyball_proto import columns
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
@@ -38,6 +39,8 @@ class Gathered:
         self._stops: dict[str, Stop] = {}
         self._holds: dict[str, Hold] = {}
         self._lines: dict[str, deque[Line]] = {}
+        self._changes: dict[str, Line] = {}
+        self._taken: dict[str, Line] = {}
         self._tallies: dict[str, Tally] = {}
         self._digests: dict[str, str] = {}
         self._stale_since: datetime | None = None
@@ -57,6 +60,8 @@ class Gathered:
     def deployment(self, key: str, value: ActiveModel | None) -> None:
         """Who answers."""
         _put(self._deployments, key, value)
+        if value is not None and value.activated is not None:
+            self._changed(key, line_of(value.activated))
 
     def standing(self, key: str, value: Standings | None) -> None:
         """Where the comparisons stand."""
@@ -81,6 +86,8 @@ class Gathered:
         if pipeline not in self._lines and len(self._lines) >= 2 * MAX_LOOPS:
             return
         self._lines.setdefault(pipeline, deque(maxlen=MAX_LINES)).appendleft(line)
+        if line.change:
+            self._changed(pipeline, line)
 
     def verdicts(self, batch: columns.Verdicts, at_s: float, *, left_out: bool) -> None:
         """What risk said."""
@@ -151,9 +158,17 @@ class Gathered:
             stages=self.pulses.stages(name, at_s),
             verdicts=tally.verdicts(at_s),
             lines=tuple(self._lines.get(name, ())),
+            last_change=self._changes.get(name),
+            seat_taken=self._taken.get(name),
             awaited=awaited(situation),
             now_ms=max(tally.now_ms, standings.now_ms if standings else 0),
         )
+
+    def _changed(self, pipeline: str, line: Line) -> None:
+        """Remember a change of the seat, however much happens after it."""
+        for kept in (self._changes, *([self._taken] if line.change != "refresh" else [])):
+            if pipeline not in kept or kept[pipeline].at <= line.at:
+                kept[pipeline] = line
 
     def _digest(self, pipeline: Pipeline, source: Source) -> str:
         """Reckoned once for each revision, as it takes a while with many features."""

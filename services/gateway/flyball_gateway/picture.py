@@ -119,6 +119,10 @@ class Loop:
     verdicts: Verdicts = Verdicts()
     lines: tuple[Line, ...] = ()
     """Newest first."""
+    last_change: Line | None = None
+    """The last event with which another model began to answer."""
+    seat_taken: Line | None = None
+    """The last one of them that was no refresh by the seat's own trainer."""
     awaited: tuple[str, ...] = ()
     now_ms: int = 0
 
@@ -126,17 +130,6 @@ class Loop:
     def is_stopped(self) -> bool:
         """Whether a person has stopped it."""
         return self.stop is not None and self.stop.stopped
-
-    @property
-    def last_change(self) -> Line | None:
-        """The last event with which another model began to answer."""
-        return next((line for line in self.lines if line.change), None)
-
-    @property
-    def seat_taken(self) -> Line | None:
-        """The last event with which the seat went to another trainer, or back to the anchor."""
-        taken = (line for line in self.lines if line.change not in ("", "refresh"))
-        return next(taken, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,14 @@ def line(subject: str, data: bytes) -> tuple[str, Line] | None:
         event = kind.model_validate_json(data)
     except ValidationError:
         return None
+    return pipeline, line_of(event)
+
+
+def line_of(event: Event) -> Line:
+    """An event in words."""
     mood, text = _tell(event)
     change = event.change if isinstance(event, deployments.DeploymentActivated) else ""
-    return pipeline, Line(event.at, domain, mood, text, change)
+    return Line(event.at, event.domain, mood, text, change)
 
 
 def short(digest: str) -> str:
