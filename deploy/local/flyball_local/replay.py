@@ -16,6 +16,7 @@ from flyball_local.control import apply
 from flyball_local.csvrows import count_rows, read_rows
 from flyball_local.invalid import InvalidInputError
 from flyball_local.observed import Stage, Summary, connected, observe
+from flyball_local.outcome import Outcome
 from flyball_local.player import Player, stretches
 from flyball_local.refusals import Refusals, Refused, with_examples
 from flyball_local.session import Session, open_session
@@ -91,6 +92,11 @@ class Played:
     def account(self) -> Account:
         """Every row and what became of it."""
         return self.summary.account
+
+    @property
+    def outcome(self) -> Outcome:
+        """The life of the pipeline's models."""
+        return self.summary.outcome
 
     def as_json(self) -> dict[str, Any]:
         """The one object of `--json`."""
