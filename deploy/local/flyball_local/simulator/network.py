@@ -86,7 +86,7 @@ def lay_out(
                     band,
                     zone,
                     full,
-                    full * rng.uniform(0.55, 0.62),
+                    full * rng.uniform(0.62, 0.7),
                     _PEAK_KBPS[band],
                     _neighbours(site, b, sites, width),
                 )
