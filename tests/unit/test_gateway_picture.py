@@ -38,7 +38,7 @@ SPEC = [
 def pulse(rows: int, *, pid: int = 1, ready: bool = True, lag: int = 0, **reasons: str) -> Pulse:
     stages = tuple(
         StagePulse(
-            stage=f"inference.plant.{p}",
+            stage=f"decisions.plant.{p}",
             rows=rows,
             commits=1,
             lag=lag,
@@ -46,7 +46,7 @@ def pulse(rows: int, *, pid: int = 1, ready: bool = True, lag: int = 0, **reason
         )
         for p in (0, 1)
     )
-    other = StagePulse(stage="inference.plant-2.0", rows=10**9, commits=1, lag=0)
+    other = StagePulse(stage="decisions.plant-2.0", rows=10**9, commits=1, lag=0)
     return Pulse(
         service="inference",
         at=NOW,

@@ -16,7 +16,7 @@ MAX_SERVICES: Final = 32
 
 STAGES: Final[tuple[tuple[StageName, str, str], ...]] = (
     ("ingest", "ingest", "ingest"),
-    ("inference", "inference", "inference"),
+    ("inference", "inference", "decisions"),
     ("risk", "risk", "verdicts"),
     ("actions", "risk", "actions"),
     ("labels", "ingest", "samples"),

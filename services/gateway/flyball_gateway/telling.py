@@ -145,15 +145,15 @@ def _fenced(e: events.FoldFenced) -> str:
 def _activated(e: deployments.DeploymentActivated) -> str:
     over = f" instead of {short(e.replaces)}" if e.replaces else ""
     return (
-        f"{change_words(e.change)}: {e.trainer} {short(e.digest)}{over}, epoch {e.epoch}. "
-        f"{sentence(e.reason)}"
+        f"{change_words(e.change)}: {e.trainer} {short(e.digest)}{over}, epoch {e.epoch}; "
+        f"{ended(e.reason)}"
     )
 
 
 @_teller(deployments.CanaryMoved, "plain")
 def _canary(e: deployments.CanaryMoved) -> str:
     what = f"answers for {e.percent} % of the elements" if e.percent else "ended"
-    return f"Canary {e.trainer} {short(e.digest)} {what}. {sentence(e.reason)}"
+    return f"Canary {e.trainer} {short(e.digest)} {what}; {ended(e.reason)}"
 
 
 @_teller(deployments.PersonAsked, "careful")
@@ -180,8 +180,9 @@ def _concluded(e: judgements.Concluded) -> str:
 @_teller(judgements.Refreshed, "good")
 def _refreshed(e: judgements.Refreshed) -> str:
     return (
-        f"Newer model {short(e.digest)} of {e.trainer} passed the gate on {e.rows:,} rows: its loss "
-        f"is at most {e.upper_bound:+.4f} of the anchor's."
+        f"Newer model {short(e.digest)} of {e.trainer} passed the gate on {e.rows:,} rows: at worst "
+        f"its loss is {abs(e.upper_bound):.4f} {'above' if e.upper_bound > 0 else 'below'} the "
+        "anchor's."
     )
 
 
@@ -244,9 +245,13 @@ def _actions_stopped(e: holds.ActionsStopped) -> str:
     return f"{len(e.decisions)} cleared action(s) were never sent: the pipeline is stopped."
 
 
+def ended(text: str) -> str:
+    """Words with a full stop at the end; names at the beginning keep their small letters."""
+    text = text.strip()
+    return text if not text or text[-1] in ".!?" else f"{text}."
+
+
 def sentence(text: str) -> str:
     """Words with a capital at the beginning and a full stop at the end."""
-    text = text.strip()
-    if not text:
-        return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    text = ended(text)
+    return text[:1].upper() + text[1:]

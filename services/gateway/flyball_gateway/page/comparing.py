@@ -6,6 +6,7 @@ from typing import Final
 
 from flyball_gateway.page import wording
 from flyball_gateway.picture import Loop
+from flyball_gateway.telling import ended
 from flyball_proto.progress import ColumnFigures, Comparison, Effect, Standings, TrainerProgress
 
 _STATES: Final = {
@@ -20,6 +21,7 @@ _WORDS: Final = {
     "inferior": "worse",
     "equivalent": "no different",
     "undecided": "undecided",
+    "continue": "evidence is gathered",
 }
 
 
@@ -92,8 +94,13 @@ def effect(loop: Loop) -> str:
 
 def _comparison(found: Comparison, standings: Standings) -> str:
     share = max(0.0, min(1.0, found.log_e / found.threshold)) if found.threshold > 0 else 0.0
-    gain = found.better_by_at_least
-    detail = f" {escape(found.detail)}" if found.detail else ""
+    gain, unit = found.better_by_at_least, escape(standings.metric)
+    shown = (
+        f"better by at least {gain:.4f} {unit}"
+        if gain > 0
+        else f"at worst {-gain:.4f} {unit} worse"
+    )
+    detail = f" {escape(ended(found.detail))}" if found.word not in ("", "continue") else ""
     return (
         f'<div class="challenger"><p><b>{escape(found.trainer)}</b> against {escape(found.over)}: '
         f"{_WORDS.get(found.word, escape(found.word))}</p>"
@@ -101,8 +108,7 @@ def _comparison(found: Comparison, standings: Standings) -> str:
         f'aria-valuemax="{found.threshold:.2f}" aria-label="Evidence of {escape(found.trainer)}">'
         f'<span style="width:{100 * share:.1f}%"></span></div>'
         f"<p>log E <b>{found.log_e:.2f}</b> of {found.threshold:.2f} after "
-        f"{wording.plural(found.blocks, 'block')} · better by at least {gain:+.4f} "
-        f"{escape(standings.metric)}</p>"
+        f"{wording.plural(found.blocks, 'block')} · {shown}</p>"
         f'<p class="note">{_pace(found, standings)}{detail}</p></div>'
     )
 

@@ -5,7 +5,7 @@ from html import escape
 
 from flyball_gateway.page import wording
 from flyball_gateway.picture import Line, Loop, Picture
-from flyball_gateway.telling import sentence
+from flyball_gateway.telling import ended
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.spec import BASELINE
 
@@ -40,7 +40,7 @@ def seat(picture: Picture, loop: Loop) -> str:
         ("Active", f"{_placed(who.active)}, {escape(loop.kind or '')}"),
         ("Epoch", wording.count(who.epoch)),
         ("Since", _since(who.since, picture.at)),
-        ("Why", escape(sentence(who.reason)) or wording.DASH),
+        ("Why", escape(ended(who.reason)) or wording.DASH),
         ("Anchor", _anchor(who)),
         ("Canary", _canary(who)),
         ("Baseline", _placed(who.baseline) if who.baseline else wording.DASH),
@@ -56,7 +56,7 @@ def seat(picture: Picture, loop: Loop) -> str:
 def _last_change(picture: Picture, loop: Loop) -> str:
     change = loop.last_change
     outcome = loop.deployment.outcome if loop.deployment else ""
-    latest = f"<p><b>Latest judgement.</b> {escape(sentence(outcome))}</p>" if outcome else ""
+    latest = f"<p><b>Latest judgement.</b> {escape(ended(outcome))}</p>" if outcome else ""
     if change is None:
         return latest
     taken = loop.seat_taken
