@@ -34,7 +34,7 @@ def demo(
 
     say = shell.say if as_json else shell.out
     options = DemoOptions(SHORT if short else Script(), home, say=say, stay=stay)
-    shell.show(shell.run(run_demo(options)), as_json=as_json)
+    shell.run(run_demo(options, lambda found: shell.show(found, as_json=as_json)))
 
 
 @app.command()
@@ -122,7 +122,8 @@ def _tell_worth(found: dict[str, Any], spec: Path, csv: Path, *, proposed: bool)
 def rehearse(
     hours: Annotated[float, typer.Option(min=0.1, help="Of the network's own time.")] = 4.0,
     change_at: Annotated[
-        float | None, typer.Option(help="Hour at which phones stay connected longer; default: never.")
+        float | None,
+        typer.Option(help="Hour at which phones stay connected longer; default: never."),
     ] = None,
     sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 6,
     seed: int = 7,

@@ -1,8 +1,9 @@
 """`flyball demo`: the whole story of the loop on a simulated network, in about two minutes.
 
 `script` says what happens when, `stage` plays it in lockstep, `story` turns what the loop says of
-itself into lines, `losses` reckons how good decisions were (both pure), `operator` is the person who
-answers holds, `planter` the one who plants models, `living` tells of a network in real time.
+itself into lines, `losses` reckons how good decisions were (all but `stage` pure), `seen` tells of the
+network and of verdicts, `ending` sums up, `operator` is the person who answers holds, `planter` the
+one who plants models, `living` tells of a network in real time.
 """
 
 from flyball_local.demo.living import Story

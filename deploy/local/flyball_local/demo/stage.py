@@ -6,7 +6,6 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from nats.aio.client import Client
 
 from flyball_kit.clock import new_id
@@ -19,6 +18,7 @@ from flyball_local.demo.losses import Losses
 from flyball_local.demo.operator import Operator
 from flyball_local.demo.planter import plant
 from flyball_local.demo.script import PIPELINE, DemoOptions, Script
+from flyball_local.demo.seen import Seen
 from flyball_local.demo.story import Telling, parse
 from flyball_local.login import login_link, login_name
 from flyball_local.marks import mark_report
@@ -33,20 +33,20 @@ from flyball_local.simulator.rehearsal import (
     STRETCH_MS,
     Rehearsal,
     RehearsalOptions,
-    Second,
     in_rehearsal,
     rows_of,
 )
 from flyball_local.tail import follow
 from flyball_proto import streams, subjects
-from flyball_proto.columns import Outcome, Verdict, Verdicts
+from flyball_proto.columns import Verdicts
 from flyball_proto.deployments import DeployerSettled
 from flyball_proto.events import Event, ModelTrained
 
 SETTLED_S: Final = streams.MARK_TIMEOUT_S
-EFFECT_MS: Final = 40_000
-LOAD: Final = "RRU.PrbTotDl"
 THRESHOLD: Final = 90.0
+HORIZON_S: Final = 30
+"""What pipelines/ran.yaml asks: above 90 % of load within 30 s."""
+ACTING_S: Final = radio.OFFLOAD_MS // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,10 @@ class Ending:
         return self.summary.as_json()
 
 
-async def demo(options: DemoOptions) -> Ending:
+async def demo(options: DemoOptions, ended: Callable[[Ending], None]) -> None:
     """Bring everything up, let the network live through the script, and audit what happened.
+
+    `ended` is called once with how it ended, before the stack goes down or stays.
 
     Raises:
         TransientError: A mark was not settled in time; names who is late.
@@ -85,13 +87,13 @@ async def demo(options: DemoOptions) -> Ending:
             summary = await observe(session, pipeline, source, player.play, player.hear)
             for line in await ending.lines(operator, player.telling, player.losses, script):
                 options.say(line)
+        ended(Ending(summary))
         if options.stay:
             options.say("the network lives on in real time, until Ctrl-C")
             network = SimulatorOptions(
                 sites=script.sites, seed=script.seed, day_s=3_600.0, hour=6.0, changed=True
             )
             await simulate(session, network)
-    return Ending(summary)
 
 
 async def _tell_page(operator: Client, say: Callable[[str], None]) -> None:
@@ -117,25 +119,22 @@ class Player:
     ) -> None:
         self._session, self._client, self._foe = session, operator, foe
         self._rehearsal, self._script = rehearsal, script
-        cells = rehearsal.network.cells
-        self._cells = {cell.name: i for i, cell in enumerate(cells)}
+        cells = len(rehearsal.network.cells)
         self.telling = Telling(say, _hours, BEGIN_MS)
         self.losses = Losses(
-            len(cells), BEGIN_MS, round(script.hours * 3600) + 60, 30, THRESHOLD, 60
+            cells, BEGIN_MS, round(script.hours * 3600) + 60, HORIZON_S, THRESHOLD, ACTING_S
         )
         self._person = Operator(operator, self.telling, _at(script.person_hour))
-        self._batches: list[Verdicts] = []
-        self._effects: list[tuple[int, str, float, str]] = []
+        self._seen = Seen(rehearsal, self.telling, self.losses)
         self._events: asyncio.Queue[Event | str] = asyncio.Queue(10_000)
         self._real: ModelTrained | None = None
-        self._said_hour, self._faulty = -1, set[int]()
-        self._told_change = self._planted = False
+        self._said_quarter, self._planted = -1, False
 
     def hear(self, batch: Verdicts) -> None:
         """Verdicts as they are stored; they are told at the mark behind them."""
         self._rehearsal.obey(batch)
         self._person.hear(batch)
-        self._batches.append(batch)
+        self._seen.hear(batch)
 
     async def play(self, stage: Stage) -> str | None:
         """Play the whole script; the last mark."""
@@ -145,7 +144,7 @@ class Player:
             async with Outbox(stage.adapter, run, ordered=True) as outbox:
                 await self._mark(outbox, stage, f"{run}-0", BEGIN_MS - 1)
                 for number, stretch in enumerate(self._rehearsal.seconds(STRETCH_MS), 1):
-                    self._notice(stretch)
+                    self._seen.notice(stretch)
                     for row in rows_of(stretch):
                         await outbox.put(subjects.metrics("ran", row.element), row.report)
                     newest_ms = stretch[-1].time_ms
@@ -184,7 +183,7 @@ class Player:
     async def _behind(self, mark: str, now_ms: int) -> None:
         """What is told and done behind a mark, once everybody has settled it."""
         self.telling.now_ms = now_ms
-        self._tell_verdicts(now_ms)
+        self._seen.tell_verdicts(now_ms)
         async with asyncio.timeout(SETTLED_S):
             while (event := await self._events.get()) != mark:
                 if isinstance(event, str):
@@ -197,93 +196,9 @@ class Player:
             self._planted = True
             self.telling.line("somebody in the trainer's place plants two models of their own")
             await plant(self._foe, self._session.objects(), self._real)
-        if (hour := int((now_ms - BEGIN_MS) / 3_600_000 * 4)) != self._said_hour:
-            self._said_hour = hour
+        if (quarter := int((now_ms - BEGIN_MS) / 3_600_000 * 4)) != self._said_quarter:
+            self._said_quarter = quarter
             self.telling.line(await ending.standing(self._client, self.losses, now_ms))
-
-    def _notice(self, stretch: list[Second]) -> None:
-        """The truth about a stretch, before anybody has judged it."""
-        for second in stretch:
-            self.telling.now_ms = second.time_ms
-            self.losses.second(second.time_ms, [r.values[LOAD] for r in second.reports])
-            for cell in np.flatnonzero(
-                second.state.offload_until_ms == second.time_ms + radio.OFFLOAD_MS
-            ):
-                self.losses.acted(second.time_ms, int(cell))
-            self._tell_faults(second)
-            change_ms = self._rehearsal.change_ms
-            if change_ms is not None and second.time_ms >= change_ms and not self._told_change:
-                self._told_change = True
-                self.telling.line(
-                    "THE WORLD CHANGES: phones stay connected longer, 1.6 times as many for the same "
-                    "traffic; what was learnt from them is wrong now"
-                )
-            self._tell_effects(second)
-
-    def _tell_faults(self, second: Second) -> None:
-        now = set(map(int, np.flatnonzero(second.state.faulty_until_ms > second.time_ms)))
-        for cell in sorted(now - self._faulty):
-            name = self._rehearsal.network.cells[cell].name
-            self.telling.some("failures", f"{name} loses two thirds of its capacity", told=2)
-        self._faulty = now
-
-    def _tell_effects(self, second: Second) -> None:
-        due = [x for x in self._effects if x[0] <= second.time_ms]
-        self._effects = [x for x in self._effects if x[0] > second.time_ms]
-        for _, element, before, what in due:
-            now = self.losses.load(second.time_ms, self._cells[element])
-            self.telling.effect(element, what, before, now)
-
-    def _tell_verdicts(self, now_ms: int) -> None:
-        batches, self._batches = self._batches, []
-        for batch in batches:
-            self._note_scores(batch)
-            for i in np.flatnonzero(batch.action_index > 0):
-                self._tell_verdict(batch, int(i), now_ms)
-            for hold in batch.opened:
-                kind = "holds by boundary" if "boundary" in hold.reason else "holds by risk"
-                self.telling.some(kind, f"{hold.element}: {hold.reason}", told=3)
-            for end in batch.released:
-                if end.outcome is Outcome.EXPIRED:
-                    words = f"{end.hold.element}: nobody answered in time, nothing is sent"
-                    self.telling.some("expired holds", words, told=1)
-                elif end.outcome is Outcome.APPROVED:
-                    self._await_effect(end.hold.element, now_ms, "after the approved action")
-
-    def _note_scores(self, batch: Verdicts) -> None:
-        rows = batch.rows
-        cells = np.array([self._cells[name] for name in rows.element], np.int64)
-        for time_ms, cell, score in zip(
-            rows.time_ms, cells[rows.element_index], batch.score, strict=True
-        ):
-            self.losses.scored(int(time_ms), int(cell), float(score))
-
-    def _tell_verdict(self, batch: Verdicts, i: int, now_ms: int) -> None:
-        verdict = Verdict(int(batch.verdict[i]))
-        element = batch.rows.element[int(batch.rows.element_index[i])]
-        load = self.losses.load(int(batch.rows.time_ms[i]), self._cells[element])
-        trainer = batch.model[int(batch.model_index[i])].trainer
-        words = f"{element} at {load:.0f} %: {trainer} says {batch.score[i]:.2f}"
-        reason = (
-            batch.reason[int(batch.reason_index[i]) - 1] if batch.reason_index[i] else "offload"
-        )
-        if verdict in (Verdict.CLEAR, Verdict.NOTIFY):
-            kind = f"actions of {trainer}"
-            self.telling.some(kind, f"{words}, offload is cleared ({verdict.name.lower()})", told=3)
-            self._await_effect(element, now_ms, "acted on")
-        elif verdict is Verdict.DENY:
-            self.telling.some("denials", f"{words}: {reason}", told=2)
-        elif verdict is Verdict.WITHHOLD:
-            self.telling.some("actions withheld", f"{words}: {reason}", told=2)
-            self._await_effect(element, now_ms, "left alone at random")
-        elif verdict is Verdict.CAP:
-            self.telling.some("capped actions", f"{words}: {reason}", told=1)
-
-    def _await_effect(self, element: str, now_ms: int, what: str) -> None:
-        """The effect shows `EFFECT_MS` behind the mark at which the cell learns of it."""
-        if not any(waits[1] == element for waits in self._effects):
-            load = self.losses.load(now_ms, self._cells[element])
-            self._effects.append((now_ms + EFFECT_MS, element, load, what))
 
 
 def _hours(time_ms: int) -> float:
