@@ -1,22 +1,20 @@
 """The command line: what it prints, what it refuses, and with which exit code."""
 
-import io
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from tests.unit.cli_run import flyball
 from tests.unit.test_audit_ledger import verdicts
 
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_local.access import NotRunningError
 from flyball_local.audit import Account
-from flyball_local.cli import app, main
+from flyball_local.cli import app
 from flyball_local.describing import describe
 from flyball_local.exits import exit_code, sentence
 from flyball_local.invalid import InvalidInputError
@@ -30,29 +28,6 @@ from flyball_proto.spec import SpecError
 
 FLYBALL = str(Path(sys.executable).with_name("flyball"))
 PIPELINES = Path(__file__).parents[2] / "pipelines"
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def flyball(*words: str, cwd: Path | None = None) -> Ended:
-    """The command in this process: starting another one for each of these takes its time."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["flyball", *words])
-        patch.delenv("FLYBALL_DEBUG", raising=False)
-        if cwd:
-            patch.chdir(cwd)
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return Ended(code, out.getvalue(), err.getvalue())
 
 
 def process(*words: str) -> subprocess.CompletedProcess[str]:

@@ -73,7 +73,7 @@ def retry(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Publish refused reports again as they are, and say what became of each.
+    """Publish refused reports again, and say what became of each.
 
     Useful after the source's specification was corrected; what was refused stays in quarantine.
 
