@@ -65,7 +65,7 @@ def _hear_of_pipelines(broker: NatsBroker, parts: Parts) -> None:
         return await parts.apply(command)
 
     @broker.subscriber(subjects.command(SERVICE, "status"), queue=SERVICE)
-    async def on_status(_: StatusRequest) -> StatusReply:
+    async def on_status(command: StatusRequest) -> StatusReply:  # noqa: ARG001 - the name has the body checked
         """Say what is running."""
         return await parts.commands.status()
 
@@ -87,11 +87,11 @@ def _hear_of_people(broker: NatsBroker, entering: Entering) -> None:
         return await entering.revoke(command)
 
     @broker.subscriber(subjects.command(SERVICE, "access"), queue=SERVICE)
-    async def on_access(_: ListAccess) -> AccessReply:
+    async def on_access(command: ListAccess) -> AccessReply:  # noqa: ARG001 - the name has the body checked
         """Say who may come in."""
         return entering.access()
 
     @broker.subscriber(subjects.command(SERVICE, "url"), queue=SERVICE)
-    async def on_url(_: GatewayUrl) -> UrlReply:
+    async def on_url(command: GatewayUrl) -> UrlReply:  # noqa: ARG001 - the name has the body checked
         """Say where HTTP is served."""
         return entering.url()
