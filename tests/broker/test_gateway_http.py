@@ -318,9 +318,9 @@ async def test_a_report_is_stored_once_and_its_sequence_told(http, client, admin
 @pytest.mark.parametrize(
     ("element", "body", "kind", "status", "found"),
     [
-        ("cell-1", b"no json", "application/json", 409, "not-json"),
-        ("other", json.dumps(REPORT).encode(), "application/json", 409, "bad-element"),
-        ("cell-1", gzip.compress(b"x"), "application/gzip", 409, "unknown-content-type"),
+        ("cell-1", b"no json", "application/json", 422, "not-json"),
+        ("other", json.dumps(REPORT).encode(), "application/json", 422, "bad-element"),
+        ("cell-1", gzip.compress(b"x"), "application/gzip", 422, "unknown-content-type"),
         ("cell-1", b" " * (streams.MAX_REPORT_BYTES + 1), "application/json", 413, "too-large"),
     ],
 )

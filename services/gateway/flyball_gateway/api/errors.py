@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from flyball_gateway.asking import ForbiddenError
+from flyball_gateway.incoming import BadReportError
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.kv import LostRaceError
 
@@ -75,8 +76,11 @@ def _api_error(_: Request, error: Exception) -> Response:
 
 def _permanent(_: Request, error: Exception) -> Response:
     kind = error.kind if isinstance(error, PermanentError) else "refused"
-    status = 403 if isinstance(error, ForbiddenError) else STATUS.get(kind, 409)
-    return answer(status, kind, str(error))
+    if isinstance(error, BadReportError):
+        return answer(422, kind, str(error))
+    return answer(
+        403 if isinstance(error, ForbiddenError) else STATUS.get(kind, 409), kind, str(error)
+    )
 
 
 def _transient(_: Request, error: Exception) -> Response:
