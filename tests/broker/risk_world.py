@@ -15,7 +15,8 @@ from flyball_proto.events import Action
 from flyball_risk.app import build
 from flyball_risk.settings import Settings
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
+"""A process takes half a minute to start where the machine is shared by many."""
 
 
 @asynccontextmanager

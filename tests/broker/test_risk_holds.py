@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
-from tests.broker.risk_world import actions, risk_process, risk_service, stored, until
+from tests.broker.risk_world import PATIENCE_S, actions, risk_process, risk_service, stored, until
 from tests.unit.risk_rows import Row, batch, pipeline
 
 from flyball_kit.clock import utc_now
@@ -179,7 +179,7 @@ async def test_an_answer_that_was_stored_while_risk_was_dead_counts_once(
         await feed(provisioned, Row("cell-9", 300_000, SCORE), first=fed + 1)
         await until_held(provisioned, fed + 1)
         process.terminate()
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
     decisions = [f"congestion.{i}.0" for i in range(1, fed + 1)]
     assert sorted(a.decision for a in await actions(provisioned)) == decisions
     assert sorted(d for d, _ in await released(provisioned)) == decisions

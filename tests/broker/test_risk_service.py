@@ -97,7 +97,7 @@ async def test_killed_again_and_again_it_judges_and_dispatches_each_row_once(
         await assert_exact(provisioned, fed, revision)
         assert {r[5] for r in await verdicts(provisioned)} >= {Verdict.CLEAR, Verdict.WITHHOLD}
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
 
 async def test_a_zombie_is_fenced_and_leaves_no_action_behind(
