@@ -77,7 +77,7 @@ def test_a_succession_arrives_while_somebody_looks(site: Site, enter: Enter) -> 
     playing = site.play(seconds=SECONDS)
     for stage in ("Ingest", "Inference", "Risk"):
         box = page.locator("section.flow .box").filter(has_text=stage)
-        expect(box).to_contain_text(re.compile(r"[1-9]\S* rows/s"), timeout=60_000)
+        expect(box).to_contain_text(re.compile(r"[1-9]\S*\srows/s"), timeout=60_000)
     seat, events = page.locator("section.seat"), page.locator("section.events")
     expect(page.locator(".headline")).to_contain_text("built-in baseline", timeout=60_000)
     expect(seat).to_contain_text("Another trainer took the seat", timeout=ARRIVES_MS)
