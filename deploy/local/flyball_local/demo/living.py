@@ -35,7 +35,7 @@ class Story:
             self._changed = True
             self._line(
                 second,
-                "the world changes: 1.6 times as many phones stay connected, with the same traffic",
+                "the world changes: fewer phones stay connected, with the same traffic",
             )
         for action in second.actions:
             self._tell_action(second, action, before)

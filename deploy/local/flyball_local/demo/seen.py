@@ -44,8 +44,8 @@ class Seen:
             if change_ms is not None and second.time_ms >= change_ms and not self._told_change:
                 self._told_change = True
                 self._telling.line(
-                    "THE WORLD CHANGES: phones stay connected longer, 1.6 times as many for the same "
-                    "traffic; what was learnt from them is wrong now"
+                    "THE WORLD CHANGES: cells let idle phones go sooner, 0.4 times as many are connected "
+                    "for the same traffic; what was learnt from them is wrong now"
                 )
             self._tell_effects(second)
 

@@ -17,7 +17,14 @@ from flyball_proto.events import (
     PipelineApplied,
     TrainingFailed,
 )
-from flyball_proto.judgements import CanaryJudged, Degraded, Drifted, Refreshed, Superior
+from flyball_proto.judgements import (
+    CanaryJudged,
+    Degraded,
+    Drifted,
+    Refreshed,
+    RefreshRefused,
+    Superior,
+)
 
 TOLD: Final = 4
 KEPT: Final = 10_000
@@ -35,6 +42,7 @@ EVENTS: Final[dict[str, type[Event]]] = {
         PersonAsked,
         PipelineApplied,
         Refreshed,
+        RefreshRefused,
         Superior,
         TrainingFailed,
     )
@@ -163,6 +171,11 @@ class Telling:
                 self.some(
                     "trainings without a model", f"{event.trainer} gives no model: {event.found}", 1
                 )
+            case RefreshRefused():
+                words = (
+                    f"a newer model of {event.trainer} stays out ({event.outcome}): {event.detail}"
+                )
+                self.some("refused refreshes", words, told=3)
             case PersonAsked():
                 self.line(f"a person is asked: {event.reason}")
             case _:

@@ -11,9 +11,9 @@ congestion foreseeable is what makes it so in a real network:
   they arrive with their traffic running.
 
 `offload` sends a third of a cell's users to its neighbours for a while: its load falls, theirs
-rises. When the world changes, cells let idle phones stay connected longer (the RRC inactivity
-timer): the traffic is as before, but more connected users and handovers stand for it, and what was
-learnt from them is wrong.
+rises. When the world changes, cells let idle phones go sooner (a shorter RRC inactivity timer): the
+traffic is as before, but fewer connected users and handovers stand for it, and who learnt from them
+foresees too little.
 """
 
 from collections.abc import Collection
@@ -39,8 +39,8 @@ WANDER_RATIO = 0.04
 MEMORY = 0.98
 """Share of its deviation that a cell keeps from one second to the next."""
 HANDOVERS_PER_USER_S = 0.02
-CONNECTED_AFTER_CHANGE = 1.6
-"""How many phones are connected for the same traffic, once cells let idle ones stay longer."""
+CONNECTED_AFTER_CHANGE = 0.4
+"""How many phones are connected for the same traffic, once cells let idle ones go sooner."""
 OFFLOAD = "offload"
 NEVER_MS = -(1 << 62)
 
