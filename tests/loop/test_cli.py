@@ -1,6 +1,7 @@
 """The `flyball` command on a stack that runs, as an operator uses it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,14 +9,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.loop.driving import write_history, write_spec
+from tests.unit.cli_run import Ended
+from tests.unit.cli_run import flyball as in_process
+
+from flyball_local.stack import SERVICES
 
 pytestmark = [pytest.mark.loop, pytest.mark.xdist_group("cli")]
 FLYBALL = str(Path(sys.executable).with_name("flyball"))
 ROOT = Path(__file__).parents[2]
+HELD = """\
+apiVersion: flyball/v1
+kind: Source
+metadata: {name: held}
+spec:
+  interval: 1s
+  metrics: [{name: load, range: [0, 100]}]
+---
+apiVersion: flyball/v1
+kind: Pipeline
+metadata: {name: held}
+spec:
+  source: held
+  features: [{metric: load, windows: [4]}]
+  warm_up_rows: 2
+  target: {task: binary, expression: "max(load) > 90", horizon: 5s}
+  decisions: [{action: shed, score_at_least: 0, cooldown: 60s}]
+  risk:
+    baseline_acts: true
+    boundaries: [{name: ask, when: "true", verdict: hold}]
+    hold: {expires: 1h}
+"""
+"""Every decision of this pipeline waits for a person."""
 SUMMARY = {
     "rows_in",
+    "refused",
     "quarantined",
     "doubles",
     "late",
@@ -37,10 +67,8 @@ SUMMARY = {
 }
 
 
-def flyball(*words: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FLYBALL, *words], capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT
-    )
+def flyball(*words: str) -> Ended:
+    return in_process(*words, cwd=ROOT)
 
 
 @contextmanager
@@ -74,6 +102,30 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list
 @pytest.fixture
 def home(stack: tuple[Path, list[str]]) -> str:
     return str(stack[0])
+
+
+@pytest.fixture(scope="module")
+def refused(stack: tuple[Path, list[str]]) -> int:
+    """The METRICS sequence of a report that was refused."""
+    home = str(stack[0])
+    flyball("apply", "-f", "pipelines/ran.yaml", "--home", home)
+    flyball("publish", "ran", "cell-q", "RRU.PrbTotDl=500", "--home", home)
+    words = ("quarantine", "list", "ran", "--limit", "1", "--json", "--home", home)
+    sequence: int = json.loads(flyball(*words).stdout)["reports"][0]["sequence"]
+    return sequence
+
+
+def at(home: str) -> tuple[str, str]:
+    return "--home", home
+
+
+def complete(words: str) -> list[str]:
+    """What the shell offers for the last word."""
+    variables = {"_FLYBALL_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment = os.environ | variables | {"COMP_CWORD": str(len(words.split(" ")) - 1)}
+    return subprocess.run(
+        [FLYBALL], capture_output=True, text=True, env=environment, check=False
+    ).stdout.split()
 
 
 def test_the_line_that_up_prints_publishes_a_first_metric_and_shows_its_verdict(
@@ -136,7 +188,7 @@ def test_a_history_is_replayed_on_a_running_stack_and_followed(tmp_path: Path, h
     assert summary["quarantined"] > 0
     assert summary["actions"] > 0
     found = flyball("tail", "actions.played.*", "--all", "--count", "1", "--home", home)
-    assert '"action":"offload"' in found.stdout
+    assert "offload on " in found.stdout
     found = flyball("audit", "played", "--home", home)
     assert found.returncode == 0, found.stdout
     assert "the account closes" in found.stdout
@@ -153,14 +205,133 @@ def test_a_history_can_be_replayed_at_its_own_pace(tmp_path: Path, home: str) ->
     assert summary["wall_s"] >= 0.9  # nineteen seconds of event time
 
 
-def test_status_shows_parts_and_the_model_on_the_seat(home: str) -> None:
+def test_status_shows_how_parts_are_who_answers_and_what_is_awaited(home: str) -> None:
     flyball("apply", "-f", "pipelines/ran.yaml", "--home", home)
     flyball("publish", "ran", "cell-5", "RRU.PrbTotDl=5", "--home", home)
     found = json.loads(flyball("status", "--json", "--home", home).stdout)
-    assert {"nats", "s3", "ingest", "inference", "risk"} <= set(found["parts"])
+    assert set(found["parts"]) == {"nats", "redis", "s3", *SERVICES}
+    for name in SERVICES:
+        assert found["parts"][name]["state"] == "ready", found["parts"][name]
+    for name in ("ingest", "inference", "risk"):
+        assert found["parts"][name]["rows_per_s"] is not None
     (pipeline,) = [p for p in found["pipelines"] if p["pipeline"] == "congestion"]
     assert (pipeline["trainer"], pipeline["epoch"]) == ("baseline", 1)
-    assert "congestion" in flyball("status", "--home", home).stdout
+    assert pipeline["awaited"]
+    plain = flyball("status", "--home", home).stdout
+    assert "seat     baseline" in plain
+    assert "awaited  " in plain
+
+
+def test_a_person_answers_holds_and_stops_and_resumes_a_pipeline(tmp_path: Path, home: str) -> None:
+    spec = tmp_path / "held.yaml"
+    spec.write_text(HELD)
+    assert flyball("apply", "-f", str(spec), "--why", "a try", *at(home)).returncode == 0
+    for element in ("a", "b", "c"):
+        report = ("held", element, "load=99", "--rows", "4", "--home", home)
+        assert ": hold" in flyball("publish", *report).stdout
+    found = json.loads(flyball("holds", "list", "--pipeline", "held", "--json", *at(home)).stdout)
+    ids = {hold["element"]: hold["id"] for hold in found["holds"]}
+    assert set(ids) == {"a", "b", "c"}
+    assert "shed on a" in flyball("holds", "show", ids["a"], *at(home)).stdout
+    assert ids["a"] in complete(f"flyball holds approve --home {home} held.")
+
+    said = flyball("holds", "approve", ids["a"], "--as", "ann", "--why", "a is hot", *at(home))
+    assert (said.returncode, said.stdout) == (0, f"{ids['a']}: shed on a approved, sent\n"), said
+    again = flyball("holds", "deny", ids["a"], *at(home))
+    assert (again.returncode, "ann" in again.stderr) == (1, True)
+    unasked = flyball("holds", "deny", "--all", "--element", "b", *at(home))
+    assert (unasked.returncode, "say --yes" in unasked.stderr) == (2, True)
+    denied = flyball("holds", "deny", "--all", "--element", "b", "--yes", *at(home))
+    assert (denied.returncode, denied.stdout) == (0, f"{ids['b']}: shed on b denied, not sent\n")
+    mixed = flyball("holds", "deny", "held.999999.0", ids["c"], *at(home))
+    assert (mixed.returncode, "flyball holds list" in mixed.stderr) == (1, True)
+    assert "shed on c denied" in mixed.stdout
+    sent = flyball("tail", "actions.held.*", "--all", "--count", "1", *at(home)).stdout
+    assert "shed on a: score" in sent
+    assert "approved" in sent
+
+    stopped = flyball("stop", "held", "--as", "ann", "--why", "repair", *at(home))
+    assert stopped.stdout.startswith("held is stopped, by ann")
+    assert "as it was before" in flyball("stop", "held", *at(home)).stdout
+    assert "stopped  by ann" in flyball("status", *at(home)).stdout
+    report = flyball("publish", "held", "d", "load=99", "--rows", "4", *at(home))
+    assert "stopped by ann: repair" in report.stdout
+    assert flyball("resume", "held", *at(home)).stdout.startswith("held is running")
+    words = ("tail", "audit", "events", "--all", "--count", "1", "--json")
+    assert json.loads(flyball(*words, *at(home)).stdout)["words"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("stop nobody", 2, "pipeline 'nobody': found"),
+        ("resume nobody", 2, "pipeline 'nobody': found"),
+        ("models pin nobody --why x", 2, "pipeline 'nobody': found"),
+        ("models list --pipeline nobody", 2, "pipeline 'nobody': found"),
+        ("models show zz", 2, "flyball models list"),
+        ("models promote zz --why x", 2, "flyball models list"),
+        ("models rollback congestion --why x", 1, "flyball models promote"),
+        ("holds list --pipeline nobody", 2, "pipeline 'nobody': found"),
+        ("holds show nobody.1.0", 2, "flyball holds list"),
+        ("quarantine list nobody", 2, "of these was: "),
+        ("quarantine show ran 999999", 1, "flyball quarantine list ran"),
+        ("audit nobody", 2, "pipeline 'nobody': found"),
+    ],
+)
+def test_a_wrong_name_is_answered_in_one_sentence_with_the_next_step(
+    home: str, refused: int, words: str, code: int, says: str
+) -> None:
+    found = flyball(*words.split(), *at(home))
+    assert (found.returncode, says in found.stderr) == (code, True), found
+    assert len(found.stderr.splitlines()) == 1
+    assert "Traceback" not in found.stderr
+
+
+def test_refused_reports_are_listed_shown_and_published_again(home: str, refused: int) -> None:
+    reports = json.loads(flyball("quarantine", "list", "ran", "--json", *at(home)).stdout)
+    (report,) = [r for r in reports["reports"] if r["sequence"] == refused]
+    assert (report["element"], report["codes"]) == ("cell-q", ["out-of-range"])
+    shown = flyball("quarantine", "show", "ran", str(refused), *at(home))
+    assert json.loads(shown.stdout)["element"] == "cell-q"
+    assert "out-of-range:RRU.PrbTotDl" in shown.stderr
+    again = flyball("quarantine", "retry", "ran", str(refused), *at(home))
+    assert again.returncode == 1
+    assert f"{refused} of cell-q: published again as " in again.stdout
+    assert "quarantined: out-of-range:RRU.PrbTotDl" in again.stdout
+
+
+def test_models_are_listed_shown_and_pinned(home: str, refused: int) -> None:
+    words = ("models", "list", "--pipeline", "congestion")
+    (model,) = json.loads(flyball(*words, "--json", *at(home)).stdout)["models"]
+    assert (model["trainer"], model["stage"]) == ("baseline", "active")
+    shown = flyball("models", "show", model["digest"][:6], *at(home)).stdout
+    assert f"model     {model['digest']}" in shown
+    assert "passed admission" in shown
+    why = ("--why", "x", *at(home))
+    assert ", pinned" in flyball("models", "pin", "congestion", *why).stdout
+    assert ", pinned" not in flyball("models", "unpin", "congestion", *why).stdout
+    assert "congestion" in complete(f"flyball stop --home {home} c")
+
+
+def test_up_prints_a_login_that_works_once_and_people_are_let_in_and_out(
+    stack: tuple[Path, list[str]], home: str
+) -> None:
+    (page,) = [line.split()[1] for line in stack[1] if line.startswith("page ")]
+    with httpx.Client() as browser:
+        assert browser.get(page).is_redirect
+        assert "flyball_session" in browser.cookies
+    assert httpx.get(page).is_client_error
+    token = flyball("users", "token", "ann", "--role", "engineer", *at(home)).stdout.strip()
+    address = page.split("/login", 1)[0] + "/v1/pipelines"
+    entering = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(address, headers=entering).status_code == 200
+    listed = flyball("users", "list", *at(home)).stdout
+    assert "ann" in listed
+    assert token not in listed
+    assert flyball("users", "revoke", "ann", *at(home)).stdout == "ann: 1 ended\n"
+    assert httpx.get(address, headers=entering).status_code == 401
+    invited = flyball("users", "invite", "bob", "--role", "viewer", *at(home))
+    assert invited.stdout.startswith(page.split("?", 1)[0])
 
 
 def test_a_second_up_on_the_same_home_says_who_runs_it(home: str) -> None:

@@ -5,10 +5,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import nats.errors
 from nats.aio.client import Client
@@ -143,14 +143,28 @@ async def _merged(
             async for message in messages:
                 await waiting.put(message)
 
-    async with asyncio.TaskGroup() as group:
-        pumps = [group.create_task(pump(source)) for source in sources]
-        try:
-            while True:
-                yield await waiting.get()
-        finally:
-            for task in pumps:
-                task.cancel()
+    pumps = [asyncio.create_task(pump(source)) for source in sources]
+    taken: asyncio.Task[Followed] | None = None
+    try:
+        while True:
+            taken = taken or asyncio.create_task(waiting.get())
+            done, _ = await asyncio.wait([taken, *pumps], return_when=asyncio.FIRST_COMPLETED)
+            if taken in done:
+                message, taken = taken.result(), None
+                yield message
+            for broken in done.intersection(pumps):
+                await broken  # a source ends by an error alone
+    finally:
+        await _end([*pumps, taken] if taken else pumps)
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel until they end: `wait_for` of Python 3.11 forgets it when a message comes just then."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=RETRY_S)
 
 
 def stream_of(pattern: str) -> Stream:
