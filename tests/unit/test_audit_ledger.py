@@ -283,3 +283,13 @@ def test_stopped_actions_are_counted_once_and_close_the_books() -> None:
     assert (found.actions, found.actions_stopped, found.actions_missing) == (1, 1, 0)
     ledger.acted((2, 0), "cell", "offload")  # it was said that it never would be
     assert ledger.account().actions_unfounded == 1
+
+
+def test_an_action_of_a_row_whose_metrics_are_gone_is_no_false_alarm() -> None:
+    ledger = Ledger("p")
+    ledger.begin(0, 10)
+    ledger.acted((4, 0), "cell-1", "offload")
+    account = ledger.account()
+    assert (account.actions, account.actions_unfounded, account.closes) == (0, 0, True)
+    ledger.acted((10, 0), "cell-1", "offload")
+    assert ledger.account().actions_unfounded == 1

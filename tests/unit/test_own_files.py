@@ -320,7 +320,7 @@ def test_a_horizon_that_reaches_beyond_the_file_is_refused(tmp_path: Path, horiz
 
 def test_a_short_file_is_told_not_to_expect_much(tmp_path: Path) -> None:
     path = file_of(tmp_path, "time,load", *seconds(100, "{k}.5"))
-    assert "short: the file has 2 blocks of 40s" in words_of(path, "load")
+    assert "short: the file has 4 blocks of 22s" in words_of(path, "load")
 
 
 def test_nothing_that_stands_in_the_way_is_overwritten(tmp_path: Path) -> None:

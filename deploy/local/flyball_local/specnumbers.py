@@ -14,8 +14,9 @@ from flyball_proto.spec import format_duration, parse_duration_ms
 from flyball_proto.spec.durations import MAX_DURATION_MS
 
 DAY_MS: Final = 86_400_000
-BLOCK_ROWS: Final = 40
-"""Rows that a block of evidence should have; below twenty it does not count."""
+BLOCK_ROWS: Final = 22
+"""Rows with a label that a block of evidence should have; below twenty it does not count."""
+PARTS_OF_SEASON: Final = (24, 12, 8, 6, 4, 3, 2, 1)
 NEEDED_BLOCKS: Final = 40
 """Blocks that a verdict needs at least."""
 MAX_LATENESS_MS: Final = 3_600_000
@@ -60,8 +61,7 @@ def cadence(p: Proposal) -> Cadence:
     span_ms = max(found.last_ms - found.first_ms, 8 * found.interval_ms)
     active_ms = _active_ms(found)
     small, large = _windows(found)
-    intervals = max(2, math.ceil(BLOCK_ROWS / rows_per_interval(found)))
-    block_ms = min(max(2 * horizon_ms, intervals * found.interval_ms), MAX_DURATION_MS)
+    block_ms = _block_ms(found, horizon_ms, p.season.season_ms if p.season else 0)
     least_ms = 10 * horizon_ms  # a shorter window is refused
     return Cadence(
         small,
@@ -76,6 +76,23 @@ def cadence(p: Proposal) -> Cadence:
         min(2_000, max(100, found.rows // 50)),
         (100,) if len(found.elements) < 20 else (25, 100),
     )
+
+
+def _block_ms(found: Profile, horizon_ms: int, season_ms: int) -> int:
+    """The shortest block that counts; with a season one that divides it, or a multiple of it.
+
+    Rows whose label comes behind a block's end do not count in it. A block that does not line up with
+    the season leaves out another part of it each time, and then neighbours look alike: evidence
+    would have to wait for longer ones.
+    """
+    intervals = max(2, math.ceil(BLOCK_ROWS / rows_per_interval(found)))
+    outside_ms = max(0, horizon_ms - found.interval_ms)
+    least_ms = max(2 * horizon_ms, intervals * found.interval_ms + outside_ms)
+    if season_ms:
+        parts = (season_ms // k for k in PARTS_OF_SEASON if season_ms % k == 0)
+        whole = -(-least_ms // season_ms) * season_ms
+        least_ms = next((part for part in parts if part >= least_ms), whole)
+    return min(least_ms, MAX_DURATION_MS)
 
 
 def bounds(column: Column) -> Bounds | None:

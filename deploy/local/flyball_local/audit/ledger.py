@@ -100,9 +100,14 @@ class Ledger:
         self._note_verdicts(batch, begin)
 
     def acted(self, key: RowKey, element: str, action: str) -> None:
-        """A message of ACTIONS; after the VERDICTS stored before it."""
-        self._actions += 1
+        """A message of ACTIONS; after the VERDICTS stored before it.
+
+        One of a row before the view is not looked at: its verdict may be gone.
+        """
         expected = self._awaited.pop(key, None)
+        if expected is None and key not in self._seen and self._is_before_view(key):
+            return
+        self._actions += 1
         if key in self._seen:
             self._repeated += 1
             self._problem(f"action of row {_name(key)} to {element}: sent again")
@@ -117,6 +122,9 @@ class Ledger:
         self._seen[key] = None
         if len(self._seen) > REMEMBERED_ACTIONS:
             self._seen.popitem(last=False)
+
+    def _is_before_view(self, key: RowKey) -> bool:
+        return key[0] < max(self._begin.values(), default=0)
 
     def stopped(self, key: RowKey) -> None:
         """An action that a stop kept from being sent; naming it again changes nothing."""
