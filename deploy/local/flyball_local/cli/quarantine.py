@@ -49,7 +49,9 @@ def show_report(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """One refused report as its element sent it, on standard output; the reasons beside it.
+    """One refused report as its element sent it, and the reasons.
+
+    The report goes to standard output, the reasons to standard error.
 
     Example: flyball quarantine show ran 4711
     """
