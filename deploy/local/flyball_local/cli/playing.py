@@ -38,7 +38,7 @@ def demo(
 
 
 @app.command()
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 - one a word of the command line
     csv: Annotated[Path, typer.Option("--csv", help="CSV or gzipped CSV.")],
     spec: Annotated[
         Path | None, typer.Option("--spec", help="Specification, YAML; none: one is proposed.")
