@@ -250,6 +250,16 @@ def test_a_person_answers_holds_and_stops_and_resumes_a_pipeline(tmp_path: Path,
     assert "shed on a: score" in sent
     assert "approved" in sent
 
+    traced = flyball("lineage", ids["a"], *at(home)).stdout
+    assert "hold      approved by ann: a is hot" in traced
+    assert "action    shed was sent to a" in traced
+    assert "active    seat-zero" in traced
+    trail = json.loads(flyball("lineage", ids["a"], "--json", *at(home)).stdout)
+    assert trail["manifest"]["digest"] == trail["decision"]["model"] == trail["model"]
+    of_model = flyball("lineage", trail["model"][:8], *at(home)).stdout
+    assert ("decision" not in of_model, "signed    by " in of_model) == (True, True)
+    assert "lead time" in flyball("dora", "held", *at(home)).stdout
+
     stopped = flyball("stop", "held", "--as", "ann", "--why", "repair", *at(home))
     assert stopped.stdout.startswith("held is stopped, by ann")
     assert "as it was before" in flyball("stop", "held", *at(home)).stdout
@@ -276,6 +286,10 @@ def test_a_person_answers_holds_and_stops_and_resumes_a_pipeline(tmp_path: Path,
         ("quarantine list nobody", 2, "of these was: "),
         ("quarantine show ran 999999", 1, "flyball quarantine list ran"),
         ("audit nobody", 2, "pipeline 'nobody': found"),
+        ("lineage nobody.1.0", 1, "flyball tail 'verdicts.nobody.>'"),
+        ("lineage zz", 2, "flyball models list"),
+        ("lineage abcdef", 1, "flyball models list"),
+        ("dora nobody", 2, "pipeline 'nobody': found"),
     ],
 )
 def test_a_wrong_name_is_answered_in_one_sentence_with_the_next_step(

@@ -6,7 +6,7 @@ from typing import Final
 
 from flyball_local.invalid import InvalidInputError
 from flyball_local.pulses import Part
-from flyball_proto.commands import Access, PipelineStatus, Quarantined
+from flyball_proto.commands import Access, Dora, PipelineStatus, Quarantined
 from flyball_proto.holds import Hold
 
 DIGEST_CHARS: Final = 8
@@ -158,6 +158,36 @@ def access_row(access: Access) -> tuple[str, ...]:
         f"{access.since:%Y-%m-%d %H:%M}",
         f"{access.expires_at:%Y-%m-%d %H:%M} UTC",
     )
+
+
+def dora_lines(found: Dora) -> list[str]:
+    """DORA's five measures and what stands beside them, a line each."""
+    kinds = ", ".join(f"{count} {name}" for name, count in found.by_change.items()) or "none"
+    rows = (
+        ("deployments", f"{found.deployments} ({kinds}), {figure(found.per_day, '.3g')} a day"),
+        ("lead time", f"{_lasting(found.change_lead_s)} from specification to learnt model"),
+        ("", f"{_lasting(found.machine_lead_s)} from the end of a fit to its activation"),
+        ("", f"{_lasting(found.data_lead_s)} of event time from the newest row to the evidence"),
+        ("failed", f"{found.failed}, share of deployments {figure(found.change_fail_rate, '.0%')}"),
+        (
+            "recovery",
+            f"{_lasting(found.recovery_s)} from a failed activation to the restored model",
+        ),
+        ("", f"{_lasting(found.alarm_to_recovery_s)} from the alarm"),
+        (
+            "rework",
+            f"{figure(found.rework_rate, '.2f')} rollbacks and drift trainings a deployment",
+        ),
+        ("people", f"{_lasting(found.waited_for_people_s)} from asking one to a decision"),
+        ("yield", f"{figure(found.promotion_yield, '.2f')} deployments a learnt model"),
+    )
+    return [f"{name:<12}{words}" for name, words in rows]
+
+
+def _lasting(seconds: float | None) -> str:
+    if seconds is None:
+        return "nothing to measure:"
+    return f"{seconds:.2f} s" if seconds < 60 else span(seconds)
 
 
 def short(digest: str) -> str:

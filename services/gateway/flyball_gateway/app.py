@@ -17,6 +17,8 @@ from flyball_proto.commands import (
     AccessReply,
     Apply,
     ApplyReply,
+    DoraReply,
+    DoraRequest,
     GatewayUrl,
     Invite,
     InviteReply,
@@ -68,6 +70,11 @@ def _hear_of_pipelines(broker: NatsBroker, parts: Parts) -> None:
     async def on_status(command: StatusRequest) -> StatusReply:  # noqa: ARG001 - the name has the body checked
         """Say what is running."""
         return await parts.commands.status()
+
+    @broker.subscriber(subjects.command(SERVICE, "dora"), queue=SERVICE)
+    async def on_dora(command: DoraRequest) -> DoraReply:
+        """Say how well the loop delivers."""
+        return await parts.delivering.answer(command.pipeline)
 
 
 def _hear_of_people(broker: NatsBroker, entering: Entering) -> None:

@@ -11,6 +11,7 @@ from flyball_gateway.api.parts import Parts
 from flyball_gateway.asking import Asking
 from flyball_gateway.commands import Commands
 from flyball_gateway.decided import Decided
+from flyball_gateway.delivering import Delivering
 from flyball_gateway.following import Following
 from flyball_gateway.heard import Pulses
 from flyball_gateway.http import Address, Http
@@ -79,6 +80,7 @@ def parts_of(broker: NatsBroker, settings: Settings) -> Parts:
         pulses=Pulses(client),
         reading=reading,
         decided=Decided(reading),
+        delivering=Delivering(client, specs),
         following=Following(client),
         recording=recording,
     )

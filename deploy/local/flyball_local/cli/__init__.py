@@ -9,6 +9,7 @@ import os
 import sys
 
 from flyball_local.cli import (
+    accounting,
     holding,
     looking,
     models,
@@ -22,6 +23,7 @@ from flyball_local.cli.root import app
 from flyball_local.exits import EXIT_INTERRUPTED, exit_code, sentence
 
 __all__ = [
+    "accounting",
     "app",
     "holding",
     "looking",

@@ -39,6 +39,8 @@ ORDER: Final = [
     "quarantine",
     "users",
     "audit",
+    "lineage",
+    "dora",
     "bench",
     "simulate",
     "rehearse",

@@ -16,6 +16,7 @@ from flyball_gateway.reading import Stored
 from flyball_gateway.rows import MAX_ROWS, DecisionRow, ElementRow, VerdictRow
 from flyball_proto import streams
 from flyball_proto.columns import Verdict
+from flyball_proto.commands import Dora
 
 MAX_EVENTS = 200
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="At most so many.")]
@@ -96,6 +97,12 @@ def _add_events(router: APIRouter, parts: Parts, entrance: Entrance) -> None:
             streams.EVENTS, f"deployment.{name}.>", limit=limit, before=before
         )
         return [_event(stored) for stored in reversed(found)]
+
+    @router.get("/pipelines/{name}/dora", openapi_extra=roles_of("read"))
+    async def dora(name: str, _: Annotated[Person, entrance.needs("read")]) -> Dora:
+        """How well the loop delivers: DORA's measures of its deployments."""
+        await pipeline_of(parts, name)
+        return await parts.delivering.measure(name)
 
     @router.get("/audit", openapi_extra=roles_of("apply"))
     async def audit(

@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from flyball_gateway.asking import Asking
 from flyball_gateway.commands import Commands
 from flyball_gateway.decided import Decided
+from flyball_gateway.delivering import Delivering
 from flyball_gateway.following import Following
 from flyball_gateway.heard import Pulses
 from flyball_gateway.incoming import Sources
@@ -48,5 +49,6 @@ class Parts:
     pulses: Pulses
     reading: Reading
     decided: Decided
+    delivering: Delivering
     following: Following
     recording: Recording

@@ -1,0 +1,61 @@
+"""Commands that give account: where a decision or a model comes from, how well the loop delivers."""
+
+# ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flyball_local.cli import shell
+from flyball_local.cli.root import DEFAULT_HOME, AsJson, HomeFolder, PipelineName, app
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+Wanted = Annotated[
+    str,
+    typer.Argument(
+        metavar="DECISION|MODEL", help="<pipeline>.<METRICS sequence>.<sample>, or a digest."
+    ),
+]
+
+
+@app.command()
+def lineage(wanted: Wanted, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Trace a decision or a model to its evidence, data and people.
+
+    Example: flyball lineage congestion.1234.0
+    """
+    from flyball_local.lineage import lineage as trace
+    from flyball_local.lineage import lines
+    from flyball_local.session import running
+
+    objects = running(home).objects()
+
+    async def run(client: "Client") -> Any:
+        return await trace(client, objects, wanted)
+
+    trail = shell.with_operator(home, run)
+    if as_json:
+        shell.put_json(trail.as_json())
+    else:
+        shell.out(*lines(trail))
+
+
+@app.command()
+def dora(pipeline: PipelineName, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """How well a pipeline's loop delivers: DORA's measures.
+
+    Example: flyball dora congestion
+    """
+    from flyball_local.listing import dora_lines
+    from flyball_proto.commands import DoraReply, DoraRequest
+
+    request = DoraRequest(pipeline=pipeline)
+    reply = shell.ask(home, "gateway", "dora", request, DoraReply, pipeline=pipeline)
+    if reply.dora is None:
+        return
+    if as_json:
+        shell.put_json(reply.dora.model_dump(mode="json"))
+    else:
+        shell.out(*dora_lines(reply.dora))
