@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from tests.broker import gateway_world
 from tests.broker.gateway_world import World, gateway, revoke, token
 
-from flyball_gateway.following import KEPT
+from flyball_gateway.records.following import KEPT
 from flyball_local import ports
 
 pytestmark = [

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from nats.aio.client import Client
 
-from flyball_gateway import people as module
-from flyball_gateway.access import AccessRecord, Person
-from flyball_gateway.people import BadCodeError, People, TooManyError
+from flyball_gateway.identity import people as module
+from flyball_gateway.identity.access import AccessRecord, Person
+from flyball_gateway.identity.people import BadCodeError, People, TooManyError
 from flyball_kit.fold.broker import end
 from flyball_kit.kv import Kv
 from flyball_proto.streams import ACCESS

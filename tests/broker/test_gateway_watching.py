@@ -11,8 +11,8 @@ import pytest
 from nats.aio.client import Client
 from tests.conftest import started
 
-from flyball_gateway.picture import Loop, Picture
-from flyball_gateway.watching import Watch
+from flyball_gateway.picturing.picture import Loop, Picture
+from flyball_gateway.picturing.watching import Watch
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_local.engines import NatsEngine

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flyball_gateway.access import ACTS, ROLES, AccessRecord, Person, key_of, may, who_may
-from flyball_gateway.limits import MAX_ADDRESSES, Failures, Sparse
+from flyball_gateway.identity.access import ACTS, ROLES, AccessRecord, Person, key_of, may, who_may
+from flyball_gateway.identity.limits import MAX_ADDRESSES, Failures, Sparse
 
 MAY = {
     "viewer": "read",

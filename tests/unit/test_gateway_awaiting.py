@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.broker import chain
 
-from flyball_gateway.awaiting import MAX_SENTENCES, awaited
-from flyball_gateway.phrases import listed, span, thousands
-from flyball_gateway.situation import Situation
+from flyball_gateway.awaited.awaiting import MAX_SENTENCES, awaited
+from flyball_gateway.awaited.phrases import listed, span, thousands
+from flyball_gateway.awaited.situation import Situation
 from flyball_proto.deployments import ActiveModel, Canary, Pin
 from flyball_proto.holds import Stop
 from flyball_proto.progress import Comparison, Standings, TrainerProgress

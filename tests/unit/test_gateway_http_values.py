@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from tests.unit.risk_rows import LEARNT
 
-from flyball_gateway import sse
-from flyball_gateway.decided import Place
-from flyball_gateway.following import Following
 from flyball_gateway.incoming import BadReportError, check
-from flyball_gateway.reading import Stored
-from flyball_gateway.rows import last_rows, verdict_rows
+from flyball_gateway.records import sse
+from flyball_gateway.records.decided import Place
+from flyball_gateway.records.following import Following
+from flyball_gateway.records.reading import Stored
+from flyball_gateway.records.rows import last_rows, verdict_rows
 from flyball_proto.columns import F64, I64, U8, U16, U32, U64, Flow, Rows, Verdict, Verdicts
 
 REPORT = b'{"element": "a", "time_ms": 1, "values": {"x": 1}}'

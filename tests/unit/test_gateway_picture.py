@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from flyball_gateway.gathered import Gathered
 from flyball_gateway.page import comparing, flowing, happening, seating, wording
-from flyball_gateway.picture import MAX_HOLDS, MAX_LINES, Line, Loop, Part, Picture, Stage
-from flyball_gateway.rates import SILENT_S, Pulses
-from flyball_gateway.tallies import NOTHING, Tally
-from flyball_gateway.telling import KINDS, _tell, line
+from flyball_gateway.picturing.gathered import Gathered
+from flyball_gateway.picturing.picture import MAX_HOLDS, MAX_LINES, Line, Loop, Part, Picture, Stage
+from flyball_gateway.picturing.rates import SILENT_S, Pulses
+from flyball_gateway.picturing.tallies import NOTHING, Tally
+from flyball_gateway.picturing.telling import KINDS, _tell, line
 from flyball_proto import columns, judgements
 from flyball_proto.columns import Verdict
 from flyball_proto.deployments import ActiveModel, DeploymentActivated

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from flyball_gateway import telling
+from flyball_gateway.picturing import telling
 from flyball_kit.newest import Stored
 from flyball_local.tail import Followed
 from flyball_proto.acts import Act

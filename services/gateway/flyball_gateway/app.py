@@ -5,7 +5,7 @@ from faststream.nats import NatsBroker
 
 from flyball_gateway import serving
 from flyball_gateway.api.parts import Parts
-from flyball_gateway.entering import Entering
+from flyball_gateway.identity.entering import Entering
 from flyball_gateway.settings import Settings
 from flyball_kit import connect
 from flyball_kit.health import Health

@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from pydantic import ValidationError
 
-from flyball_gateway.access import Act, Person, may, who_may
+from flyball_gateway.identity.access import Act, Person, may, who_may
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto import subjects
 from flyball_proto.commands import (

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping
 
 from flyball_gateway.applying import Plan, key_of, plan
+from flyball_gateway.awaited.views import Views
 from flyball_gateway.status import statuses
 from flyball_gateway.store import Specs
-from flyball_gateway.views import Views
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError

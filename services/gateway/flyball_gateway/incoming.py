@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 from pydantic import BaseModel, Field
 
-from flyball_gateway.access import Person
+from flyball_gateway.identity.access import Person
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.kv import Change, Kv
 from flyball_proto import headers, subjects

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from flyball_gateway.access import Act, Person
-from flyball_gateway.limits import Sparse
+from flyball_gateway.identity.access import Act, Person
+from flyball_gateway.identity.limits import Sparse
 from flyball_kit import clock
 from flyball_kit.acts import Acts
 from flyball_kit.errors import PermanentError, TransientError

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Final
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
-from flyball_gateway.access import AccessRecord
 from flyball_gateway.api.parts import Parts
 from flyball_gateway.asking import Asking
+from flyball_gateway.awaited.views import Views
 from flyball_gateway.commands import Commands
-from flyball_gateway.decided import Decided
 from flyball_gateway.delivering import Delivering
-from flyball_gateway.following import Following
 from flyball_gateway.heard import Pulses
 from flyball_gateway.http import Address, Http
+from flyball_gateway.identity.access import AccessRecord
+from flyball_gateway.identity.people import People
 from flyball_gateway.incoming import Sources
-from flyball_gateway.people import People
-from flyball_gateway.reading import Reading
+from flyball_gateway.picturing.watching import Watch
 from flyball_gateway.recording import Recording
+from flyball_gateway.records.decided import Decided
+from flyball_gateway.records.following import Following
+from flyball_gateway.records.reading import Reading
 from flyball_gateway.settings import Settings
 from flyball_gateway.store import Specs
-from flyball_gateway.views import Views
-from flyball_gateway.watching import Watch
 from flyball_kit.acts import Acts
 from flyball_kit.announce import Announcer
 from flyball_kit.connect import client_of

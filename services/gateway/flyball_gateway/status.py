@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from flyball_gateway.applying import Known, key_of
-from flyball_gateway.awaiting import awaited
-from flyball_gateway.situation import Situation
+from flyball_gateway.awaited.awaiting import awaited
+from flyball_gateway.awaited.situation import Situation
 from flyball_proto.commands import PipelineStatus
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Stop

@@ -7,11 +7,11 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 
-from flyball_gateway.access import ACTS, RIGHTS
 from flyball_gateway.api import errors, events, history, holding, login, looking, models, steering
 from flyball_gateway.api.describing import page
 from flyball_gateway.api.entrance import COOKIE, Entrance
 from flyball_gateway.api.parts import Parts
+from flyball_gateway.identity.access import ACTS, RIGHTS
 
 DESCRIPTION: Final = (
     "See and steer the loop. Send `Authorization: Bearer <token>` (flyball users token), or log a "

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from fastapi import Depends, Request
 
-from flyball_gateway.access import Act, Person, who_may
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.asking import Asking
-from flyball_gateway.limits import Failures
-from flyball_gateway.people import People
+from flyball_gateway.identity.access import Act, Person, who_may
+from flyball_gateway.identity.limits import Failures
+from flyball_gateway.identity.people import People
 from flyball_kit import clock
 
 COOKIE: Final = "flyball_session"

@@ -10,13 +10,13 @@ from fastapi.responses import Response
 from nats.errors import Error as NatsError
 from typing_extensions import override
 
-from flyball_gateway import sse
-from flyball_gateway.access import Person
 from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.parts import Parts
-from flyball_gateway.following import MAX_FOLLOWERS, Following
-from flyball_gateway.reading import Stored
+from flyball_gateway.identity.access import Person
+from flyball_gateway.records import sse
+from flyball_gateway.records.following import MAX_FOLLOWERS, Following
+from flyball_gateway.records.reading import Stored
 from flyball_proto import streams
 
 HEARTBEAT_S: Final = 15.0

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from flyball_gateway.access import Person
 from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.looking import pipeline_of
 from flyball_gateway.api.parts import Parts
-from flyball_gateway.decided import Found, Place
-from flyball_gateway.reading import Stored
-from flyball_gateway.rows import MAX_ROWS, DecisionRow, ElementRow, VerdictRow
+from flyball_gateway.identity.access import Person
+from flyball_gateway.records.decided import Found, Place
+from flyball_gateway.records.reading import Stored
+from flyball_gateway.records.rows import MAX_ROWS, DecisionRow, ElementRow, VerdictRow
 from flyball_proto import streams
 from flyball_proto.columns import Verdict
 from flyball_proto.commands import Dora

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from flyball_gateway.access import Person
 from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.looking import pipeline_of
 from flyball_gateway.api.parts import Parts
-from flyball_gateway.rows import MAX_ROWS
+from flyball_gateway.identity.access import Person
+from flyball_gateway.records.rows import MAX_ROWS
 from flyball_proto.holds import MAX_WHY_CHARS, Hold
 
 

@@ -6,11 +6,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from flyball_gateway.access import MAX_SECRET_CHARS, Person
 from flyball_gateway.api.entrance import COOKIE, Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.parts import Parts
-from flyball_gateway.people import BadCodeError
+from flyball_gateway.identity.access import MAX_SECRET_CHARS, Person
+from flyball_gateway.identity.people import BadCodeError
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Flyball</title>

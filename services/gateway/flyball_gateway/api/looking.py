@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from flyball_gateway.access import Person
 from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.parts import Parts
+from flyball_gateway.identity.access import Person
 from flyball_proto.commands import PipelineStatus
 from flyball_proto.progress import Pulse
 from flyball_proto.spec import Pipeline, as_document

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from flyball_gateway.access import Person
 from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.looking import pipeline_of
 from flyball_gateway.api.parts import Parts
+from flyball_gateway.identity.access import Person
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
 from flyball_proto.progress import ColumnFigures, Comparison, Standings

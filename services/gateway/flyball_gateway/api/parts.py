@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 
 from flyball_gateway.asking import Asking
+from flyball_gateway.awaited.views import Views
 from flyball_gateway.commands import Commands
-from flyball_gateway.decided import Decided
 from flyball_gateway.delivering import Delivering
-from flyball_gateway.following import Following
 from flyball_gateway.heard import Pulses
+from flyball_gateway.identity.people import People
 from flyball_gateway.incoming import Sources
-from flyball_gateway.people import People
-from flyball_gateway.reading import Reading
 from flyball_gateway.recording import Recording
+from flyball_gateway.records.decided import Decided
+from flyball_gateway.records.following import Following
+from flyball_gateway.records.reading import Reading
 from flyball_gateway.settings import Settings
 from flyball_gateway.store import Specs
-from flyball_gateway.views import Views
 from flyball_kit.kv import Kv
 from flyball_proto.commands import Apply, ApplyReply
 from flyball_proto.deployments import ActiveModel

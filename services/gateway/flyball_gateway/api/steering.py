@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import BaseModel
 
-from flyball_gateway.access import Person
 from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.holding import Why
 from flyball_gateway.api.looking import pipeline_of, unknown
 from flyball_gateway.api.parts import Parts
+from flyball_gateway.identity.access import Person
 from flyball_gateway.incoming import Accepted, publish
 from flyball_kit import specyaml
 from flyball_proto.commands import Applied

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI, Request
 
-    from flyball_gateway.access import Person
     from flyball_gateway.asking import Asking
-    from flyball_gateway.picture import Picture
+    from flyball_gateway.identity.access import Person
+    from flyball_gateway.picturing.picture import Picture
 
 
 class Changed(Protocol):

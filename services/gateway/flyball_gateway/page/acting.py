@@ -6,8 +6,8 @@ from typing import Literal
 
 from nicegui import ui
 
-from flyball_gateway.access import Person
 from flyball_gateway.asking import Asking
+from flyball_gateway.identity.access import Person
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.holds import MAX_WHY_CHARS, Hold
 

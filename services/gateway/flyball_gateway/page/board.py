@@ -5,12 +5,12 @@ from typing import Final
 from fastapi import Request
 from nicegui import context, ui
 
-from flyball_gateway.access import Person, may, who_may
+from flyball_gateway.identity.access import Person, may, who_may
 from flyball_gateway.page import happening
 from flyball_gateway.page.acting import Acting
 from flyball_gateway.page.pages import Pages, Sections
 from flyball_gateway.page.waiting import Waiting
-from flyball_gateway.picture import Loop, Picture
+from flyball_gateway.picturing.picture import Loop, Picture
 
 _NONE_APPLIED: Final = (
     "<p>No pipeline is applied yet. Apply one, for example the simulated radio network's:</p>"

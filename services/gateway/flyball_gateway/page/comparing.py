@@ -5,8 +5,8 @@ from html import escape
 from typing import Final
 
 from flyball_gateway.page import wording
-from flyball_gateway.picture import Loop
-from flyball_gateway.telling import ended
+from flyball_gateway.picturing.picture import Loop
+from flyball_gateway.picturing.telling import ended
 from flyball_proto.progress import ColumnFigures, Comparison, Effect, Standings, TrainerProgress
 
 _STATES: Final = {

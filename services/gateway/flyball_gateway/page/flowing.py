@@ -5,7 +5,7 @@ from html import escape
 from typing import Final
 
 from flyball_gateway.page import wording
-from flyball_gateway.picture import Loop, Part, Picture, Stage, Stored
+from flyball_gateway.picturing.picture import Loop, Part, Picture, Stage, Stored
 
 _FLOW: Final = (
     ("ingest", "Ingest", "ingest", "checks metrics, makes features"),

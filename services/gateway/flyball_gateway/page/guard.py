@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flyball_gateway.access import Person
+from flyball_gateway.identity.access import Person
 
 POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' "

@@ -4,8 +4,8 @@ from html import escape
 from typing import Final
 
 from flyball_gateway.page import wording
-from flyball_gateway.picture import Loop, Picture
-from flyball_gateway.tallies import NOTHING
+from flyball_gateway.picturing.picture import Loop, Picture
+from flyball_gateway.picturing.tallies import NOTHING
 from flyball_proto.holds import Hold
 
 SHOWN: Final = 60

@@ -8,10 +8,10 @@ from typing import Final, Protocol
 
 from fastapi import Request
 
-from flyball_gateway.access import Person
 from flyball_gateway.asking import Asking
+from flyball_gateway.identity.access import Person
 from flyball_gateway.page import Changed, comparing, flowing, happening, seating
-from flyball_gateway.picture import Loop, Picture
+from flyball_gateway.picturing.picture import Loop, Picture
 from flyball_kit import clock
 
 log = logging.getLogger("flyball.gateway.page")

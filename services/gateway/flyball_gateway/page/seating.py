@@ -4,8 +4,8 @@ from datetime import datetime
 from html import escape
 
 from flyball_gateway.page import wording
-from flyball_gateway.picture import Line, Loop, Picture
-from flyball_gateway.telling import ended
+from flyball_gateway.picturing.picture import Line, Loop, Picture
+from flyball_gateway.picturing.telling import ended
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.spec import BASELINE
 

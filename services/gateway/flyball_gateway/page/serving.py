@@ -9,13 +9,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from nicegui import core, ui
 
-from flyball_gateway.access import Person
 from flyball_gateway.asking import Asking
+from flyball_gateway.identity.access import Person
 from flyball_gateway.page import Changed
 from flyball_gateway.page.board import Board
 from flyball_gateway.page.guard import Guard
 from flyball_gateway.page.pages import Pages
-from flyball_gateway.picture import Picture
+from flyball_gateway.picturing.picture import Picture
 
 RECONNECT_S: Final = 5.0
 HISTORY: Final = 100

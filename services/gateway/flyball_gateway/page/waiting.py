@@ -2,10 +2,10 @@
 
 from nicegui import ui
 
-from flyball_gateway.access import Person, may, who_may
+from flyball_gateway.identity.access import Person, may, who_may
 from flyball_gateway.page import happening, wording
 from flyball_gateway.page.acting import Acting
-from flyball_gateway.picture import Loop
+from flyball_gateway.picturing.picture import Loop
 from flyball_proto.holds import Hold
 
 

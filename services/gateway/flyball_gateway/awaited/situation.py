@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
-from flyball_gateway.phrases import span
+from flyball_gateway.awaited.phrases import span
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Stop
 from flyball_proto.progress import Standings, TrainerProgress

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from flyball_gateway.picture import Line, Mood
+from flyball_gateway.picturing.picture import Line, Mood
 from flyball_proto import deployments, events, holds, judgements
 from flyball_proto.events import Event
 

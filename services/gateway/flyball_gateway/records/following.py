@@ -12,8 +12,8 @@ from typing import Final
 from nats.aio.client import Client
 
 from flyball_gateway.bell import Bell
-from flyball_gateway.reading import Stored
-from flyball_gateway.tailing import Tail
+from flyball_gateway.records.reading import Stored
+from flyball_gateway.records.tailing import Tail
 from flyball_proto.streams import EVENTS, MIB
 
 KEPT: Final = 2000

@@ -6,9 +6,9 @@ Times are event time at the present pace of the data. What is not known is not s
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from flyball_gateway import comparing, training
-from flyball_gateway.phrases import span, thousands
-from flyball_gateway.situation import Situation
+from flyball_gateway.awaited import comparing, training
+from flyball_gateway.awaited.phrases import span, thousands
+from flyball_gateway.awaited.situation import Situation
 from flyball_proto.spec import BASELINE, Metric
 
 MAX_SENTENCES: Final = 6

@@ -15,7 +15,8 @@ from typing import Final
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from flyball_gateway.access import (
+from flyball_gateway.bell import Bell
+from flyball_gateway.identity.access import (
     PREFIXES,
     SECRET_BYTES,
     AccessRecord,
@@ -23,7 +24,6 @@ from flyball_gateway.access import (
     Person,
     key_of,
 )
-from flyball_gateway.bell import Bell
 from flyball_kit import clock
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.kv import Kv, LostRaceError

@@ -7,8 +7,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field
 
-from flyball_gateway.reading import Reading, Stored
-from flyball_gateway.rows import (
+from flyball_gateway.records.reading import Reading, Stored
+from flyball_gateway.records.rows import (
     DecisionRow,
     ElementRow,
     VerdictRow,

@@ -4,12 +4,20 @@ from collections import deque
 from datetime import datetime
 from typing import Final, TypeVar
 
-from flyball_gateway.awaiting import awaited
-from flyball_gateway.picture import MAX_HOLDS, MAX_LINES, MAX_LOOPS, Line, Loop, Picture, Stored
-from flyball_gateway.rates import Pulses
-from flyball_gateway.situation import Situation
-from flyball_gateway.tallies import Tally
-from flyball_gateway.telling import line_of
+from flyball_gateway.awaited.awaiting import awaited
+from flyball_gateway.awaited.situation import Situation
+from flyball_gateway.picturing.picture import (
+    MAX_HOLDS,
+    MAX_LINES,
+    MAX_LOOPS,
+    Line,
+    Loop,
+    Picture,
+    Stored,
+)
+from flyball_gateway.picturing.rates import Pulses
+from flyball_gateway.picturing.tallies import Tally
+from flyball_gateway.picturing.telling import line_of
 from flyball_proto import columns
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from flyball_gateway.people import INVITATION, People
+from flyball_gateway.identity.people import INVITATION, People
 from flyball_gateway.recording import Recording
 from flyball_kit.errors import PermanentError
 from flyball_proto.commands import (

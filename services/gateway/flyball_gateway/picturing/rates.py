@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from flyball_gateway.picture import SERVICES, Health, Part, Stage, StageName
+from flyball_gateway.picturing.picture import SERVICES, Health, Part, Stage, StageName
 from flyball_proto.progress import Pulse, StagePulse
 
 SILENT_S: Final = 4.0

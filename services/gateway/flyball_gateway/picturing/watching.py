@@ -20,11 +20,11 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from flyball_gateway import telling
 from flyball_gateway.bell import Bell
-from flyball_gateway.gathered import Gathered
-from flyball_gateway.picture import Picture, Stored
-from flyball_gateway.tailing import Tail
+from flyball_gateway.picturing import telling
+from flyball_gateway.picturing.gathered import Gathered
+from flyball_gateway.picturing.picture import Picture, Stored
+from flyball_gateway.records.tailing import Tail
 from flyball_kit import clock
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks

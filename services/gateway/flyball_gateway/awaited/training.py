@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from flyball_gateway.phrases import listed, span, thousands
-from flyball_gateway.situation import Situation
+from flyball_gateway.awaited.phrases import listed, span, thousands
+from flyball_gateway.awaited.situation import Situation
 from flyball_proto.progress import TrainerProgress
 
 _STEPS: Final = {

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from flyball_gateway.picture import Verdicts
+from flyball_gateway.picturing.picture import Verdicts
 from flyball_proto import columns
 
 SPAN_S: Final = 60

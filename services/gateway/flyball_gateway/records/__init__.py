@@ -1,0 +1,1 @@
+"""What is stored, read for people: rows, events that resume, bounded in messages, bytes and time."""
