@@ -75,6 +75,7 @@ ROUTES = {
     "GET /v1/pipelines/p/models": EVERYBODY,
     "GET /v1/pipelines/p/models/ffff": EVERYBODY,
     "GET /v1/pipelines/p/deployments": EVERYBODY,
+    "GET /v1/pipelines/p/dora": EVERYBODY,
     "GET /v1/pipelines/p/decisions": EVERYBODY,
     "GET /v1/pipelines/p/verdicts": EVERYBODY,
     "GET /v1/holds": EVERYBODY,

@@ -37,6 +37,10 @@ class Entry(NamedTuple):
     revision: int
 
 
+DELETE_S: Final = 1.0
+"""A consumer that is not deleted by then expires by itself."""
+
+
 class Synced(NamedTuple):
     """Everything that the bucket held when the session began has been shown."""
 
@@ -56,9 +60,12 @@ async def session(
         NatsError: the broker or the consumer is gone.
     """
     subscription = await _subscribe(client, bucket, pattern)
+    name = ""
     try:
         found: set[str] = set()
-        pending, expected, synced = (await subscription.consumer_info()).num_pending or 0, 1, False
+        info = await subscription.consumer_info()
+        name = info.name
+        pending, expected, synced = info.num_pending or 0, 1, False
         while True:
             if not pending and not synced:
                 synced = True
@@ -76,6 +83,9 @@ async def session(
     finally:
         with suppress(NatsError, OSError):
             await subscription.unsubscribe()
+            # Many short reads would use the server's consumers up before they expire.
+            if name and client.is_connected:
+                await client.jetstream(timeout=DELETE_S).delete_consumer(f"KV_{bucket}", name)
 
 
 async def changes(
