@@ -22,7 +22,7 @@ BEFORE_MS: Final = 1_800_000
 async def standing(client: Client, losses: Losses, now_ms: int) -> str:
     """One line: how good decisions were in the last quarter of an hour, and what evidence there is."""
     found = losses.brier(now_ms - 900_000, now_ms)
-    loss = "" if found is None else f"Brier {found[0]:.3f}, last value {found[1]:.3f}; "
+    loss = "" if found is None else f"Brier {_loss(found)}; "
     standings = await _standings(client)
     if standings is None or not standings.seat_trainer:
         return f"{loss}no labels yet"
@@ -86,7 +86,16 @@ def _recovery(telling: Telling, losses: Losses, script: Script) -> str:
 
 
 def _loss(found: tuple[float, float] | None) -> str:
-    return "unknown" if found is None else f"{found[0]:.3f} (last value {found[1]:.3f})"
+    """A Brier score and how far it is below that of the last value, which knows how hard it was."""
+    if found is None:
+        return "unknown"
+    score, last = found
+    return f"{score:.3f} ({_below(score, last)})"
+
+
+def _below(score: float, last: float) -> str:
+    share = 1 - score / last if last else 0.0
+    return f"{abs(share):.0%} {'below' if share >= 0 else 'above'} the last value's {last:.3f}"
 
 
 def _effect(telling: Telling, standings: Standings | None) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from flyball_local.demo.script import PIPELINE, DemoOptions, Script
 from flyball_local.demo.seen import Seen
 from flyball_local.demo.story import Telling, parse
 from flyball_local.login import login_link, login_name
-from flyball_local.marks import mark_report
+from flyball_local.marks import MarkTimeoutError, mark_report
 from flyball_local.observed import Stage, Summary, connected, observe
 from flyball_local.outbox import Outbox
 from flyball_local.replay import LOCKSTEP
@@ -41,6 +41,7 @@ from flyball_proto import streams, subjects
 from flyball_proto.columns import Verdicts
 from flyball_proto.deployments import DeployerSettled
 from flyball_proto.events import Event, ModelTrained
+from flyball_proto.spec import BASELINE
 
 SETTLED_S: Final = streams.MARK_TIMEOUT_S
 THRESHOLD: Final = 90.0
@@ -153,9 +154,7 @@ class Player:
                 last = f"{run}-{number + 1}"
                 await self._mark(outbox, stage, last, newest_ms, last=True)
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            await _end(watching)
         return last
 
     async def _mark(
@@ -184,13 +183,11 @@ class Player:
         """What is told and done behind a mark, once everybody has settled it."""
         self.telling.now_ms = now_ms
         self._seen.tell_verdicts(now_ms)
-        async with asyncio.timeout(SETTLED_S):
-            while (event := await self._events.get()) != mark:
-                if isinstance(event, str):
-                    continue
-                self.telling.event(event)
-                if isinstance(event, ModelTrained) and event.kind != "baseline":
-                    self._real = event
+        try:
+            async with asyncio.timeout(SETTLED_S):
+                await self._tell_until(mark)
+        except TimeoutError as error:
+            raise MarkTimeoutError(mark, PIPELINE, [0], SETTLED_S) from error
         await self._person.act(now_ms)
         if now_ms >= _at(self._script.plant_hour) and self._real and not self._planted:
             self._planted = True
@@ -199,6 +196,22 @@ class Player:
         if (quarter := int((now_ms - BEGIN_MS) / 3_600_000 * 4)) != self._said_quarter:
             self._said_quarter = quarter
             self.telling.line(await ending.standing(self._client, self.losses, now_ms))
+
+    async def _tell_until(self, mark: str) -> None:
+        """Tell every event up to the one that settles a mark."""
+        while (event := await self._events.get()) != mark:
+            if isinstance(event, str):
+                continue
+            self.telling.event(event)
+            if isinstance(event, ModelTrained) and event.kind != BASELINE:
+                self._real = event
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it is done: Python 3.11 loses a cancel that comes beside a message."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
 
 
 def _hours(time_ms: int) -> float:
