@@ -23,9 +23,9 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 
 from flyball_kit.settings import KitSettings
-from flyball_local.engines import Engine, NatsEngine, RedisEngine, S3Engine
-from flyball_local.processes import BinaryMissingError
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.engines import Engine, NatsEngine, RedisEngine, S3Engine
+from flyball_local.embedded.processes import BinaryMissingError
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto.streams import MAX_PAYLOAD_BYTES
 
 BUCKET = "flyball"

@@ -16,8 +16,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from flyball_local.engines import NatsEngine
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.provision import provision_streams
 
 MESSAGES = 100_000
 ELEMENTS = 1_000

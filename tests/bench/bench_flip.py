@@ -26,8 +26,8 @@ from tests.unit.inference_models import Made, constant, deployment
 from tests.unit.test_inference_bundle import seed
 
 from flyball_inference.app import build
-from flyball_local.engines import NatsEngine
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto.events import ModelFlipped
 
 TREES, DEPTH, ROUNDS = 100, 5, 30

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from flyball_local import specfile
-from flyball_local.newspec import propose, write
-from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.playing.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.proposing.newspec import propose, write
 from flyball_local.session import open_session
 
 sys.path.insert(0, str(Path(__file__).parents[2]))

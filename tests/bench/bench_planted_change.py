@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import median
 
 from flyball_local import specfile
-from flyball_local.observed import connected
-from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.playing.observed import connected
+from flyball_local.playing.replay import LOCKSTEP, ReplayOptions, replay_on
 from flyball_local.session import open_session
-from flyball_local.tail import follow
+from flyball_local.showing.tail import follow
 from flyball_proto.deployments import DeploymentActivated
 from flyball_proto.events import ModelFlipped, ModelTrained
 from flyball_proto.judgements import Refreshed, Superior

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from flyball_local import specfile
-from flyball_local.observed import connected
-from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.playing.observed import connected
+from flyball_local.playing.replay import LOCKSTEP, ReplayOptions, replay_on
 from flyball_local.session import Session, open_session
-from flyball_local.tail import follow
+from flyball_local.showing.tail import follow
 from flyball_proto.columns import decode_samples
 from flyball_proto.streams import SAMPLES
 

@@ -13,11 +13,11 @@ import httpx
 from nats.aio.client import Client
 from pydantic import BaseModel
 
-from flyball_local.access import connect
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.access import connect
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto.commands import (
     Invite,
     InviteReply,

@@ -22,7 +22,7 @@ from flyball_kit import signing
 from flyball_kit.kv import Kv
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
-from flyball_local.engines import S3Engine
+from flyball_local.embedded.engines import S3Engine
 from flyball_proto import streams, subjects
 from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key, signature_key
 from flyball_proto.columns import (

@@ -21,11 +21,11 @@ from flyball_kit.announce import Announcer
 from flyball_kit.connect import broker as broker_of
 from flyball_kit.connect import client_of
 from flyball_kit.kv import Kv
-from flyball_local.access import connect
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.access import connect
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.acts import Act
 from flyball_proto.commands import (

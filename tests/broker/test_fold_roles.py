@@ -13,10 +13,10 @@ from tests.chaos.foldlab.sums import RollingSum, pack, rolling, source_rows, unp
 
 from flyball_kit.fold import Dispatch, Dispatcher, DispatchOptions, Endpoint, FoldRunner, Input
 from flyball_kit.fold.positions import registered
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto.roles import inbox_prefix
 
 pytestmark = pytest.mark.broker

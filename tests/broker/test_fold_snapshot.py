@@ -14,7 +14,7 @@ from typing_extensions import override
 from flyball_kit.fold import FoldRunner, Input, OutputLost
 from flyball_kit.fold.broker import end
 from flyball_kit.fold.positions import forget, purge_behind
-from flyball_local.engines import RedisEngine
+from flyball_local.embedded.engines import RedisEngine
 
 pytestmark = pytest.mark.broker
 

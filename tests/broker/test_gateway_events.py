@@ -14,7 +14,7 @@ from tests.broker import gateway_world
 from tests.broker.gateway_world import World, gateway, revoke, token
 
 from flyball_gateway.records.following import KEPT
-from flyball_local import ports
+from flyball_local.embedded import ports
 
 pytestmark = [
     pytest.mark.broker,

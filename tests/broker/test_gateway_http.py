@@ -18,7 +18,7 @@ from tests.broker.gateway_world import World, acts, ask, invitation, revoke, tok
 from tests.unit.test_gateway_http_values import verdicts
 
 from flyball_kit.kv import Kv
-from flyball_local import ports
+from flyball_local.embedded import ports
 from flyball_proto import headers, streams, subjects
 from flyball_proto.columns import encode_verdicts
 from flyball_proto.commands import (

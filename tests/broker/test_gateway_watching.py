@@ -15,8 +15,8 @@ from flyball_gateway.picturing.picture import Loop, Picture
 from flyball_gateway.picturing.watching import Watch
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
-from flyball_local.engines import NatsEngine
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams, subjects
 from flyball_proto.events import PipelineApplied
 from flyball_proto.holds import Stop

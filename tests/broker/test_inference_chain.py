@@ -17,11 +17,11 @@ from flyball_gateway import app as gateway
 from flyball_gateway.settings import Settings as GatewaySettings
 from flyball_inference import app as inference
 from flyball_inference.settings import Settings as InferenceSettings
-from flyball_local.access import connect
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.access import connect
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto.commands import StatusReply
 from flyball_proto.deployments import DeploymentActivated
 from flyball_proto.events import ModelAdmitted, ModelFlipped, ModelTrained, PipelineApplied

@@ -24,7 +24,7 @@ from tests.broker.ingest_process import (
 )
 
 from flyball_kit.fold.positions import Registered, purge_behind, register
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams, subjects
 from flyball_proto.columns import Mark, SkipReason
 from flyball_proto.headers import CONTENT_TYPE, KEY, ORIGINAL_SEQUENCE, ORIGINAL_SUBJECT, REASONS

@@ -19,7 +19,7 @@ from tests.broker.ingest_process import (
     send,
 )
 
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import subjects
 from flyball_proto.columns import Features, SkipReason
 from flyball_proto.headers import KEY, ORIGINAL_SEQUENCE, ORIGINAL_SUBJECT, REASONS

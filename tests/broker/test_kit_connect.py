@@ -22,10 +22,10 @@ from flyball_kit.errors import PermanentError
 from flyball_kit.kv import Kv
 from flyball_kit.settings import KitSettings
 from flyball_kit.telemetry import inject
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams, subjects
 from flyball_proto.commands import Reply
 

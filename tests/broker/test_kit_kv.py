@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from flyball_kit.errors import TransientError
 from flyball_kit.kv import Change, Kv, LostRaceError, UnreadableRecordError
-from flyball_local.engines import NatsEngine
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.streams import Bucket
 

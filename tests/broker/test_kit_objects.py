@@ -9,7 +9,7 @@ from tests.conftest import S3, make_bucket, started
 from flyball_kit.errors import TransientError
 from flyball_kit.objects import ObjectMissingError, ObjectRefusedError, Objects
 from flyball_kit.settings import KitSettings
-from flyball_local.engines import S3Engine
+from flyball_local.embedded.engines import S3Engine
 
 pytestmark = pytest.mark.broker
 

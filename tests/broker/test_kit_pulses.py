@@ -16,7 +16,7 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import KitSettings
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry
-from flyball_local.engines import NatsEngine
+from flyball_local.embedded.engines import NatsEngine
 from flyball_proto import subjects
 from flyball_proto.progress import Pulse
 

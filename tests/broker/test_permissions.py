@@ -16,9 +16,9 @@ import nkeys
 import pytest
 from nats.aio.client import Client
 
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
 from flyball_proto.roles import ROLES, inbox_prefix
 
 pytestmark = pytest.mark.broker

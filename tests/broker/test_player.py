@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from nats.aio.client import Client
 
-from flyball_local.csvrows import CsvRow
-from flyball_local.marks import Marks
-from flyball_local.player import Player, stretches
+from flyball_local.csvfile.csvrows import CsvRow
+from flyball_local.playing.marks import Marks
+from flyball_local.playing.player import Player, stretches
 from flyball_local.specfile import load_text
 from flyball_proto import columns, streams, subjects
 from flyball_proto.columns import Flow, Mark, Rows, Verdicts

@@ -16,7 +16,7 @@ from tests.conftest import delete_streams
 
 from flyball_kit.errors import TransientError
 from flyball_kit.fold.errors import Fenced
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.columns import Mark
 from flyball_proto.judgements import (

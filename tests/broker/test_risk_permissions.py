@@ -11,10 +11,10 @@ from tests.broker.test_risk_stop import command
 from tests.unit.risk_rows import Row
 
 from flyball_kit.kv import Kv
-from flyball_local.credentials import Credentials
-from flyball_local.engines import NatsEngine
-from flyball_local.natsconf import NatsConf
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.natsconf import NatsConf
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.holds import Hold
 from flyball_risk import room

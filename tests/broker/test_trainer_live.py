@@ -20,7 +20,7 @@ from flyball_kit.fold.positions import find
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
 from flyball_kit.signing import verify
-from flyball_local.engines import S3Engine
+from flyball_local.embedded.engines import S3Engine
 from flyball_proto import streams
 from flyball_proto.bundles import (
     dataset_key,

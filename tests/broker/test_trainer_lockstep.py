@@ -16,7 +16,7 @@ from tests.broker import chain, learning
 from tests.broker.learning import LINEAR, RECENT, World, first, played
 from tests.conftest import delete_streams
 
-from flyball_local.provision import provision_streams
+from flyball_local.embedded.provision import provision_streams
 from flyball_proto.events import ModelTrained, TrainerSettled
 from flyball_proto.judgements import Drifted
 

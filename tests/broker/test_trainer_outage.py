@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from flyball_gateway.app import build as build_gateway
 from flyball_gateway.settings import Settings as GatewaySettings
-from flyball_local.engines import S3Engine
+from flyball_local.embedded.engines import S3Engine
 from flyball_proto.events import ModelAdmitted, ModelTrained
 from flyball_registry.app import build as build_registry
 from flyball_registry.settings import Settings as RegistrySettings

@@ -45,8 +45,8 @@ enough that it still waits when the history is over."""
 _UP = """
 import asyncio, sys
 from pathlib import Path
-from flyball_local.replay import LOCKSTEP
-from flyball_local.stack import Options, Stack, run_until_signalled
+from flyball_local.playing.replay import LOCKSTEP
+from flyball_local.embedded.stack import Options, Stack, run_until_signalled
 
 async def ready(stack):
     await stack.wait_ready()

@@ -27,12 +27,12 @@ from flyball_kit.clock import wall_ms
 from flyball_local import specfile
 from flyball_local.audit import Auditor
 from flyball_local.control import apply
-from flyball_local.observed import Summary
-from flyball_local.outbox import Outbox
-from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.embedded.stack import Stack
+from flyball_local.embedded.supervisor import State
+from flyball_local.playing.observed import Summary
+from flyball_local.playing.outbox import Outbox
+from flyball_local.playing.replay import LOCKSTEP, ReplayOptions, replay_on
 from flyball_local.session import Session, open_session
-from flyball_local.stack import Stack
-from flyball_local.supervisor import State
 from flyball_proto import subjects
 
 pytestmark = [

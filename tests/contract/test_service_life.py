@@ -14,9 +14,9 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from flyball_local.engines import NatsEngine
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.embedded.provision import provision_streams
 from flyball_local.generate import ROOT, services
-from flyball_local.provision import provision_streams
 from flyball_proto import headers, subjects
 
 pytestmark = pytest.mark.broker

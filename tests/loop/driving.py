@@ -9,10 +9,10 @@ import shutil
 import signal
 from pathlib import Path
 
-from flyball_local.service import Service
+from flyball_local.embedded.service import Service
+from flyball_local.embedded.stack import Stack
+from flyball_local.embedded.supervisor import State
 from flyball_local.session import Session
-from flyball_local.stack import Stack
-from flyball_local.supervisor import State
 
 SPEC = """\
 apiVersion: flyball/v1

@@ -15,7 +15,7 @@ from tests.loop.driving import write_history, write_spec
 from tests.unit.cli_run import Ended
 from tests.unit.cli_run import flyball as in_process
 
-from flyball_local.stack import SERVICES
+from flyball_local.embedded.stack import SERVICES
 
 pytestmark = [pytest.mark.loop, pytest.mark.xdist_group("cli")]
 FLYBALL = str(Path(sys.executable).with_name("flyball"))

@@ -11,8 +11,8 @@ import pytest_asyncio
 from tests.loop.own_data import ALL, DATA, QUICK, cut
 
 from flyball_local import specfile
-from flyball_local.newspec import propose, write
-from flyball_local.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.playing.replay import LOCKSTEP, ReplayOptions, replay_on
+from flyball_local.proposing.newspec import propose, write
 from flyball_local.session import Session, open_session
 
 pytestmark = [pytest.mark.loop, pytest.mark.xdist_group("own-data")]

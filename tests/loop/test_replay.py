@@ -13,11 +13,11 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from tests.conftest import started
 from tests.unit.test_audit_ledger import verdicts
 
-from flyball_local import outbox as outbox_module
-from flyball_local.engines import NatsEngine
-from flyball_local.marks import Marks, MarkTimeoutError, late_stages, mark_report
-from flyball_local.outbox import Outbox, PublishRefusedError
-from flyball_local.tail import follow
+from flyball_local.embedded.engines import NatsEngine
+from flyball_local.playing import outbox as outbox_module
+from flyball_local.playing.marks import Marks, MarkTimeoutError, late_stages, mark_report
+from flyball_local.playing.outbox import Outbox, PublishRefusedError
+from flyball_local.showing.tail import follow
 from flyball_proto import subjects
 from flyball_proto.columns import Flow, Mark, encode_verdicts
 from flyball_proto.headers import MARK

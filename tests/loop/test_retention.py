@@ -10,9 +10,9 @@ from tests.loop.driving import write_spec
 
 from flyball_local import specfile
 from flyball_local.control import apply
-from flyball_local.outbox import Outbox
-from flyball_local.stack import Options, Stack
-from flyball_local.tail import follow
+from flyball_local.embedded.stack import Options, Stack
+from flyball_local.playing.outbox import Outbox
+from flyball_local.showing.tail import follow
 from flyball_proto import streams, subjects
 from flyball_proto.columns import decode_verdicts
 

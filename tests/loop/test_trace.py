@@ -19,8 +19,8 @@ from tests.loop.driving import own, write_spec
 from flyball_kit.telemetry import TRACEPARENT
 from flyball_local import specfile
 from flyball_local.control import apply
+from flyball_local.embedded.stack import SERVICES, Stack
 from flyball_local.session import Session, open_session
-from flyball_local.stack import SERVICES, Stack
 from flyball_proto import subjects
 
 pytestmark = [

@@ -19,13 +19,13 @@ from redis.backoff import NoBackoff
 from flyball_kit.connect import connector
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings, load
-from flyball_local.access import NotRunningError, add_element, connect, connect_home
-from flyball_local.home import Home, HomeBusyError
-from flyball_local.parts import PartError
-from flyball_local.ports import is_free
-from flyball_local.provision import PartitionsChangedError
-from flyball_local.stack import Options, Stack
-from flyball_local.supervisor import State
+from flyball_local.embedded.access import NotRunningError, add_element, connect, connect_home
+from flyball_local.embedded.home import Home, HomeBusyError
+from flyball_local.embedded.parts import PartError
+from flyball_local.embedded.ports import is_free
+from flyball_local.embedded.provision import PartitionsChangedError
+from flyball_local.embedded.stack import Options, Stack
+from flyball_local.embedded.supervisor import State
 from flyball_proto import streams
 from flyball_proto.roles import element_role
 
@@ -35,7 +35,7 @@ ENGINES = {"nats", "redis", "s3"}
 UP = """
 import asyncio, json, sys
 from pathlib import Path
-from flyball_local.stack import Options, Stack, run_until_signalled
+from flyball_local.embedded.stack import Options, Stack, run_until_signalled
 
 def tell(stack):
     print(json.dumps(stack.pids), flush=True)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.test_audit_ledger import verdicts
 
-from flyball_local.describing import as_json, describe
-from flyball_local.tail import Followed
+from flyball_local.showing.describing import as_json, describe
+from flyball_local.showing.tail import Followed
 from flyball_proto.acts import Act
 from flyball_proto.columns import (
     Category,

@@ -8,7 +8,8 @@ import pytest
 
 from flyball_local.cli.people import RoleName
 from flyball_local.invalid import InvalidInputError
-from flyball_local.listing import (
+from flyball_local.publish import Outcome
+from flyball_local.showing.listing import (
     access_row,
     hold_lines,
     hold_row,
@@ -20,10 +21,9 @@ from flyball_local.listing import (
     report_row,
     span,
 )
-from flyball_local.modellist import Models, model_lines, model_object, model_row, one_model
-from flyball_local.publish import Outcome
-from flyball_local.pulses import Part, part
-from flyball_local.refused import Retried, payload_of
+from flyball_local.showing.modellist import Models, model_lines, model_object, model_row, one_model
+from flyball_local.showing.pulses import Part, part
+from flyball_local.showing.refused import Retried, payload_of
 from flyball_proto.commands import Access, PipelineStatus, Quarantined, Role
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.events import ModelRecord, ModelRefused

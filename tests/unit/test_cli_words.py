@@ -12,17 +12,17 @@ from tests.unit.cli_run import flyball
 from tests.unit.test_audit_ledger import verdicts
 
 from flyball_kit.errors import PermanentError, TransientError
-from flyball_local.access import NotRunningError
 from flyball_local.audit import Account
 from flyball_local.cli import app
-from flyball_local.describing import describe
+from flyball_local.embedded.access import NotRunningError
 from flyball_local.exits import exit_code, sentence
 from flyball_local.invalid import InvalidInputError
-from flyball_local.listing import table
 from flyball_local.publish import judged, parse_values
 from flyball_local.reference.cli import cli_commands
-from flyball_local.tail import Followed, stream_of, subject_of
-from flyball_local.words import account_lines
+from flyball_local.showing.describing import describe
+from flyball_local.showing.listing import table
+from flyball_local.showing.tail import Followed, stream_of, subject_of
+from flyball_local.showing.words import account_lines
 from flyball_proto.columns import SkipReason, Verdict, encode_verdicts
 from flyball_proto.spec import SpecError
 

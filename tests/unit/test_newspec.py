@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball_local.csvprofile import CsvError, profile
-from flyball_local.newspec import propose
+from flyball_local.csvfile.csvprofile import CsvError, profile
+from flyball_local.proposing.newspec import propose
 from flyball_local.specfile import load_text
 from flyball_proto.spec import feature_names
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball_local import csvprofile
-from flyball_local.csvdialect import CsvError, Dialect, sniff
-from flyball_local.csvprofile import profile
-from flyball_local.csvrows import read_rows
-from flyball_local.csvtimes import guess_format, parser
-from flyball_local.guessing import column_lines, likely_target
+from flyball_local.csvfile import csvprofile
+from flyball_local.csvfile.csvdialect import CsvError, Dialect, sniff
+from flyball_local.csvfile.csvprofile import profile
+from flyball_local.csvfile.csvrows import read_rows
+from flyball_local.csvfile.csvtimes import guess_format, parser
 from flyball_local.invalid import InvalidInputError
-from flyball_local.newspec import free_path, propose, write
-from flyball_local.owndata import Wishes, ask_for_target, overview, written
+from flyball_local.proposing.guessing import column_lines, likely_target
+from flyball_local.proposing.newspec import free_path, propose, write
+from flyball_local.proposing.owndata import Wishes, ask_for_target, overview, written
 from flyball_local.specfile import load_text
 from flyball_proto.report import decode_report
 from flyball_proto.spec import feature_names

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball_local.csvdialect import column_names, element_name
-from flyball_local.csvprofile import CsvError
-from flyball_local.csvrows import CsvRow, count_rows, read_rows
+from flyball_local.csvfile.csvdialect import column_names, element_name
+from flyball_local.csvfile.csvprofile import CsvError
+from flyball_local.csvfile.csvrows import CsvRow, count_rows, read_rows
 from flyball_local.invalid import InvalidInputError
-from flyball_local.labelling import LabelDelay
-from flyball_local.player import progress_line, stretches
-from flyball_local.replay import choose, parse_speed
+from flyball_local.playing.labelling import LabelDelay
+from flyball_local.playing.player import progress_line, stretches
+from flyball_local.playing.replay import choose, parse_speed
 from flyball_local.specfile import load_text
 from flyball_proto import subjects
 from flyball_proto.report import ReportError, decode_report

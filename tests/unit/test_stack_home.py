@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flyball_local.credentials import REDIS_USERS, Credentials, ElementNameError
-from flyball_local.home import Home, HomeBusyError, HomeError, Running
-from flyball_local.natsconf import NatsConf, User, render
+from flyball_local.embedded.credentials import REDIS_USERS, Credentials, ElementNameError
+from flyball_local.embedded.home import Home, HomeBusyError, HomeError, Running
+from flyball_local.embedded.natsconf import NatsConf, User, render
 from flyball_proto.roles import ROLES, Role
 from flyball_proto.subjects import is_element
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flyball_local.preflight import Facts, Outcome, PreflightError, checks, gather, require
+from flyball_local.embedded.preflight import Facts, Outcome, PreflightError, checks, gather, require
 
 GOOD = Facts(
     python=(3, 11),

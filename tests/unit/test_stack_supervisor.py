@@ -11,10 +11,10 @@ from typing_extensions import override
 
 from flyball_kit.fold import EXIT_FENCED, EXIT_INPUT
 from flyball_kit.run import EXIT_SETTINGS
-from flyball_local.parts import Part, PartError
-from flyball_local.ports import free_port
-from flyball_local.service import Service
-from flyball_local.supervisor import (
+from flyball_local.embedded.parts import Part, PartError
+from flyball_local.embedded.ports import free_port
+from flyball_local.embedded.service import Service
+from flyball_local.embedded.supervisor import (
     BAD_SETTINGS,
     CRASH_LOOP,
     FENCED,

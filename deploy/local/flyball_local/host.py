@@ -16,7 +16,7 @@ import psutil
 from nats.aio.client import Client
 
 from flyball_kit.clock import new_id, wall_ms
-from flyball_local.outbox import Outbox
+from flyball_local.playing.outbox import Outbox
 from flyball_proto import subjects
 
 SOURCE: Final = "host"

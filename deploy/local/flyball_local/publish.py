@@ -16,7 +16,7 @@ from flyball_kit.errors import TransientError
 from flyball_local.control import status
 from flyball_local.invalid import InvalidInputError
 from flyball_local.session import Session
-from flyball_local.tail import follow
+from flyball_local.showing.tail import follow
 from flyball_proto import subjects
 from flyball_proto.columns import Category, SkipReason, Verdict, Verdicts, decode_verdicts
 from flyball_proto.headers import MESSAGE_ID

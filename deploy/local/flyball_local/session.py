@@ -11,11 +11,11 @@ from pydantic import SecretStr
 
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
-from flyball_local.access import NotRunningError, add_element, connect, connect_home
-from flyball_local.credentials import Credentials
-from flyball_local.home import Home
-from flyball_local.stack import BUCKET, REGION, Options, Stack
-from flyball_local.supervisor import Say
+from flyball_local.embedded.access import NotRunningError, add_element, connect, connect_home
+from flyball_local.embedded.credentials import Credentials
+from flyball_local.embedded.home import Home
+from flyball_local.embedded.stack import BUCKET, REGION, Options, Stack
+from flyball_local.embedded.supervisor import Say
 from flyball_proto.roles import element_role
 from flyball_proto.streams import METRICS
 

@@ -22,7 +22,7 @@ from tests.chaos.foldlab.stage import StageSpec
 from tests.chaos.foldlab.sums import pack, rolling, source_rows, unpack
 
 from flyball_kit.fold import EXIT_FENCED
-from flyball_local.engines import RedisEngine
+from flyball_local.embedded.engines import RedisEngine
 from flyball_proto.headers import EXPECT
 
 ROOT = Path(__file__).parents[3]

@@ -18,7 +18,7 @@ from tests.chaos.foldlab.proxy import Proxy
 from tests.chaos.foldlab.sums import RollingSum, Row, pack, unpack
 
 from flyball_kit.fold import Endpoint, FoldOptions, FoldRunner
-from flyball_local.engines import NatsEngine
+from flyball_local.embedded.engines import NatsEngine
 from flyball_proto.headers import EXPECT, OWNER, POSITION
 
 IN, OUT = Endpoint("IN", "in.0"), Endpoint("OUT", "out.a")

@@ -29,8 +29,8 @@ from flyball_local.bench.load import SOURCE, Load
 from flyball_local.bench.plan import Run
 from flyball_local.bench.usage import Usage, spent, usage
 from flyball_local.control import apply
-from flyball_local.home import Home
-from flyball_local.stack import BUCKET, REGION, Options, Stack
+from flyball_local.embedded.home import Home
+from flyball_local.embedded.stack import BUCKET, REGION, Options, Stack
 from flyball_proto import bundles, subjects
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.streams import DEPLOYMENTS, MAX_PAYLOAD_BYTES

@@ -48,7 +48,7 @@ def dora(pipeline: PipelineName, home: HomeFolder = DEFAULT_HOME, as_json: AsJso
 
     Example: flyball dora congestion
     """
-    from flyball_local.listing import dora_lines
+    from flyball_local.showing.listing import dora_lines
     from flyball_proto.commands import DoraReply, DoraRequest
 
     request = DoraRequest(pipeline=pipeline)

@@ -76,7 +76,7 @@ def _offer(ctx: typer.Context, incomplete: str, ask: Ask) -> list[str]:
     """Ask the stack on the command's home; no stack or no answer in time is no offer."""
     from asyncio import run, timeout
 
-    from flyball_local.home import DEFAULT_HOME, Home
+    from flyball_local.embedded.home import DEFAULT_HOME, Home
 
     home = Home(Path(ctx.params.get("home") or DEFAULT_HOME))
     if home.running() is None:
@@ -85,7 +85,7 @@ def _offer(ctx: typer.Context, incomplete: str, ask: Ask) -> list[str]:
     from nats.errors import Error as NatsError
 
     from flyball_kit.errors import PermanentError, TransientError
-    from flyball_local.access import connect_home
+    from flyball_local.embedded.access import connect_home
 
     async def work() -> Iterable[str]:
         async with timeout(TIMEOUT_S):

@@ -56,7 +56,7 @@ def list_holds(
     Example: flyball holds list
     """
     from flyball_kit import clock
-    from flyball_local.listing import HOLD_COLUMNS, hold_row
+    from flyball_local.showing.listing import HOLD_COLUMNS, hold_row
 
     found = [
         hold
@@ -81,7 +81,7 @@ def show_hold(
     Example: flyball holds show congestion.4711.0
     """
     from flyball_kit import clock
-    from flyball_local.listing import hold_lines, one_hold
+    from flyball_local.showing.listing import hold_lines, one_hold
 
     found = one_hold(shell.with_operator(home, lambda client: _read(client, None)), hold)
     if as_json:
@@ -191,8 +191,8 @@ def _say_stop(reply: "StopReply", then: str, *, as_json: bool) -> None:
 
 
 async def _read(client: "Client", pipeline: str | None) -> "list[Hold]":
-    from flyball_local import records
-    from flyball_local.listing import one_pipeline
+    from flyball_local.showing import records
+    from flyball_local.showing.listing import one_pipeline
 
     if pipeline is None:
         return await records.holds(client)
@@ -252,7 +252,7 @@ def _answer(
     as_json: bool,
 ) -> None:
     """Answer one after the other; one that is refused does not keep the others from it."""
-    from flyball_local.answering import answer_holds
+    from flyball_local.showing.answering import answer_holds
 
     outcomes = shell.with_operator(
         home, lambda client: answer_holds(client, chosen, answer, by, why)

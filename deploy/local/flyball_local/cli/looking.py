@@ -12,7 +12,7 @@ from flyball_local.cli.root import DEFAULT_HOME, AsJson, HomeFolder, app
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from flyball_local.pulses import Part
+    from flyball_local.showing.pulses import Part
     from flyball_proto.commands import StatusReply
 
 EVERY_S = 1.0
@@ -30,8 +30,8 @@ def status(
     """
     from flyball_kit import clock
     from flyball_local.control import status as ask
-    from flyball_local.home import Home
-    from flyball_local.pulses import ENGINES, Pulses
+    from flyball_local.embedded.home import Home
+    from flyball_local.showing.pulses import ENGINES, Pulses
 
     folder = Home(home)
 
@@ -56,7 +56,7 @@ def status(
 
 def _show_status(parts: "list[Part]", reply: "StatusReply", *, as_json: bool) -> None:
     from flyball_kit import clock
-    from flyball_local.listing import PART_COLUMNS, part_row, pipeline_lines
+    from flyball_local.showing.listing import PART_COLUMNS, part_row, pipeline_lines
 
     if as_json:
         found = reply.model_dump(mode="json")["pipelines"]
@@ -89,10 +89,10 @@ def tail(
     """
     from contextlib import aclosing
 
-    from flyball_local.describing import as_json as decoded
-    from flyball_local.describing import describe
-    from flyball_local.tail import stream_of
-    from flyball_local.tail import tail as follow
+    from flyball_local.showing.describing import as_json as decoded
+    from flyball_local.showing.describing import describe
+    from flyball_local.showing.tail import stream_of
+    from flyball_local.showing.tail import tail as follow
 
     wanted = subjects or ["verdicts"]
     for subject in wanted:
@@ -130,7 +130,7 @@ def audit(
     Example: flyball audit congestion
     """
     from flyball_local.books import audit_home
-    from flyball_local.words import account_lines
+    from flyball_local.showing.words import account_lines
 
     accounts = shell.run(audit_home(home, pipeline, patience))
     if as_json:

@@ -37,9 +37,9 @@ def list_models(
     Example: flyball models list --pipeline congestion
     """
     from flyball_kit import clock
-    from flyball_local import records
-    from flyball_local.listing import one_pipeline
-    from flyball_local.modellist import MODEL_COLUMNS, model_object, model_row
+    from flyball_local.showing import records
+    from flyball_local.showing.listing import one_pipeline
+    from flyball_local.showing.modellist import MODEL_COLUMNS, model_object, model_row
 
     async def run(client: "Client") -> Any:
         if pipeline is not None:
@@ -66,9 +66,9 @@ def show_model(
     Example: flyball models show 1a2b3c4d
     """
     from flyball_kit import clock
-    from flyball_local import records
-    from flyball_local.describing import describe
-    from flyball_local.modellist import model_lines, model_object, one_model
+    from flyball_local.showing import records
+    from flyball_local.showing.describing import describe
+    from flyball_local.showing.modellist import model_lines, model_object, one_model
 
     async def run(client: "Client") -> Any:
         found = await records.models(client, pipeline)
@@ -98,8 +98,8 @@ def promote(
 
     Example: flyball models promote 1a2b3c4d --why "tried at site 7"
     """
-    from flyball_local import records
-    from flyball_local.modellist import one_model
+    from flyball_local.showing import records
+    from flyball_local.showing.modellist import one_model
     from flyball_proto.commands import PromoteModel
 
     name, reason = shell.checked(by, why, required=True)
@@ -171,7 +171,7 @@ def unpin(
 
 def _steer(home: Path, verb: str, command: "Wire", pipeline: str, *, as_json: bool) -> None:
     """Ask the deployer, and say who answers now."""
-    from flyball_local.listing import short
+    from flyball_local.showing.listing import short
     from flyball_proto.commands import DeploymentReply
 
     reply = shell.ask(home, "deployer", verb, command, DeploymentReply, pipeline=pipeline)

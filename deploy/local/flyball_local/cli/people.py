@@ -108,7 +108,7 @@ def list_users(home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None
 
     Example: flyball users list
     """
-    from flyball_local.listing import ACCESS_COLUMNS, access_row
+    from flyball_local.showing.listing import ACCESS_COLUMNS, access_row
     from flyball_proto.commands import AccessReply, ListAccess
 
     reply = shell.ask(home, "gateway", "access", ListAccess(), AccessReply)

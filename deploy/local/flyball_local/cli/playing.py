@@ -68,9 +68,9 @@ def replay(  # noqa: PLR0913, PLR0917 - one a word of the command line
 
     Example: flyball replay --csv cells.csv --target load
     """
-    from flyball_local.owndata import Wishes
-    from flyball_local.replay import ReplayOptions, parse_speed
-    from flyball_local.replay import replay as play
+    from flyball_local.playing.replay import ReplayOptions, parse_speed
+    from flyball_local.playing.replay import replay as play
+    from flyball_local.proposing.owndata import Wishes
 
     rate = parse_speed(speed)
     wishes = Wishes(target, horizon, time, element, None, out)
@@ -99,7 +99,7 @@ def _given(spec: Path, wishes: Any) -> Path:
 
 def _spec_for(csv: Path, wishes: Any) -> Path:
     """A proposed specification; on a terminal the target is asked for."""
-    from flyball_local import owndata
+    from flyball_local.proposing import owndata
 
     if wishes.target is not None:
         return owndata.written(csv, wishes.target, wishes, shell.say)
@@ -112,7 +112,7 @@ def _spec_for(csv: Path, wishes: Any) -> Path:
 
 
 def _tell_worth(found: dict[str, Any], spec: Path, csv: Path, *, proposed: bool) -> None:
-    from flyball_local.worth import next_lines, refused_lines, worth_lines
+    from flyball_local.playing.worth import next_lines, refused_lines, worth_lines
 
     shell.out(*worth_lines(found), *refused_lines(found["refused"]))
     shell.out(*next_lines(found, spec, csv, proposed=proposed), "")
@@ -135,7 +135,7 @@ def rehearse(
 ) -> None:
     """Let a simulated network live through the loop in lockstep: hours in a minute, repeatable."""
     from flyball_local import specfile
-    from flyball_local.replay import LOCKSTEP
+    from flyball_local.playing.replay import LOCKSTEP
     from flyball_local.session import open_session
     from flyball_local.simulator.rehearsal import RehearsalOptions
     from flyball_local.simulator.rehearsal import rehearse as play

@@ -29,8 +29,8 @@ def list_reports(
 
     Example: flyball quarantine list ran
     """
-    from flyball_local.listing import QUARANTINE_COLUMNS, report_row
-    from flyball_local.refused import listed
+    from flyball_local.showing.listing import QUARANTINE_COLUMNS, report_row
+    from flyball_local.showing.refused import listed
 
     reply = shell.with_operator(home, lambda client: listed(client, source, limit))
     if as_json:
@@ -55,7 +55,7 @@ def show_report(
 
     Example: flyball quarantine show ran 4711
     """
-    from flyball_local.refused import one
+    from flyball_local.showing.refused import one
 
     report = shell.with_operator(home, lambda client: one(client, source, sequence))
     if as_json:
@@ -81,8 +81,8 @@ def retry(
 
     Example: flyball quarantine retry ran 4711 4712
     """
-    from flyball_local.refused import retry as again
     from flyball_local.session import running
+    from flyball_local.showing.refused import retry as again
 
     session = running(home)
 

@@ -21,7 +21,7 @@ from flyball_local.cli.root import (
 )
 
 if TYPE_CHECKING:
-    from flyball_local.stack import Stack
+    from flyball_local.embedded.stack import Stack
 
 
 @app.command()
@@ -36,7 +36,7 @@ def up(
 
     Example: flyball up
     """
-    from flyball_local.stack import Options, Stack, run_until_signalled
+    from flyball_local.embedded.stack import Options, Stack, run_until_signalled
 
     async def ready(stack: "Stack") -> None:
         ports = (f"{name} {stack.metrics_url(name)}" for name in stack.options.services)

@@ -31,8 +31,8 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 def with_operator(home: Path, work: Callable[["Client"], Coroutine[Any, Any, _T]]) -> _T:
     """Run work on a connection of the role `operator` to the stack of a home."""
-    from flyball_local.access import connect_home  # noqa: PLC0415 - heavy
-    from flyball_local.home import Home  # noqa: PLC0415 - heavy
+    from flyball_local.embedded.access import connect_home  # noqa: PLC0415 - heavy
+    from flyball_local.embedded.home import Home  # noqa: PLC0415 - heavy
 
     async def connected() -> _T:
         client = await connect_home(Home(home), "operator")
@@ -55,8 +55,8 @@ def ask(
 ) -> _Reply:
     """Ask one service on a home to do one thing; an unknown `pipeline` names the known ones."""
     from flyball_local.control import RefusedError, request  # noqa: PLC0415 - heavy
-    from flyball_local.listing import one_pipeline  # noqa: PLC0415 - heavy
-    from flyball_local.records import known_pipelines  # noqa: PLC0415 - heavy
+    from flyball_local.showing.listing import one_pipeline  # noqa: PLC0415 - heavy
+    from flyball_local.showing.records import known_pipelines  # noqa: PLC0415 - heavy
 
     async def work(client: "Client") -> _Reply:
         try:
@@ -101,7 +101,7 @@ def checked(name: str | None, why: str = "", *, required: bool = False) -> tuple
 
 def show(found: Any, *, as_json: bool) -> None:
     """How something that was played through the loop ended."""
-    from flyball_local.words import account_lines, outcome_lines  # noqa: PLC0415 - heavy
+    from flyball_local.showing.words import account_lines, outcome_lines  # noqa: PLC0415 - heavy
 
     if as_json:
         put_json(found.as_json())
@@ -131,7 +131,7 @@ def out(*lines: str) -> None:
 
 def out_table(header: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
     """A table, one line a row however wide; on a terminal with a bold heading."""
-    from flyball_local.listing import table  # noqa: PLC0415 - heavy
+    from flyball_local.showing.listing import table  # noqa: PLC0415 - heavy
 
     if not rows:
         out(empty)

@@ -83,8 +83,8 @@ def new_spec(
 
     Example: flyball new spec --csv cells.csv --target load --out cells.yaml
     """
-    from flyball_local.newspec import write
-    from flyball_local.owndata import Wishes, proposed
+    from flyball_local.proposing.newspec import write
+    from flyball_local.proposing.owndata import Wishes, proposed
 
     found = proposed(csv, target, Wishes(target, horizon, time, element, name, out))
     if out is None:

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from flyball_local.embedded.supervisor import Say
 from flyball_local.simulator.cells import Second
-from flyball_local.supervisor import Say
 from flyball_proto.events import Action
 
 EFFECT_MS: Final = 15_000

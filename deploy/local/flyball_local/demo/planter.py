@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from flyball_kit import signing
 from flyball_kit.clock import utc_now
 from flyball_kit.objects import Objects
-from flyball_local.tail import follow
+from flyball_local.showing.tail import follow
 from flyball_proto import streams
 from flyball_proto.bundles import encode_manifest, manifest_key, onnx_key, signature_key
 from flyball_proto.events import Manifest, ModelRefused, ModelTrained

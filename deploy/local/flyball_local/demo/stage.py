@@ -21,11 +21,12 @@ from flyball_local.demo.script import PIPELINE, DemoOptions, Script
 from flyball_local.demo.seen import Seen
 from flyball_local.demo.story import Telling, parse
 from flyball_local.login import login_link, login_name
-from flyball_local.marks import MarkTimeoutError, mark_report
-from flyball_local.observed import Stage, Summary, connected, observe
-from flyball_local.outbox import Outbox
-from flyball_local.replay import LOCKSTEP
+from flyball_local.playing.marks import MarkTimeoutError, mark_report
+from flyball_local.playing.observed import Stage, Summary, connected, observe
+from flyball_local.playing.outbox import Outbox
+from flyball_local.playing.replay import LOCKSTEP
 from flyball_local.session import Session, open_session
+from flyball_local.showing.tail import follow
 from flyball_local.simulator import radio
 from flyball_local.simulator.cells import SimulatorOptions, simulate
 from flyball_local.simulator.rehearsal import (
@@ -36,7 +37,6 @@ from flyball_local.simulator.rehearsal import (
     in_rehearsal,
     rows_of,
 )
-from flyball_local.tail import follow
 from flyball_proto import streams, subjects
 from flyball_proto.columns import Verdicts
 from flyball_proto.deployments import DeployerSettled

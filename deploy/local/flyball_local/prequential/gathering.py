@@ -8,7 +8,7 @@ import numpy as np
 from nats.aio.client import Client
 
 from flyball_local.prequential.figures import Evidence, Task
-from flyball_local.tail import follow
+from flyball_local.showing.tail import follow
 from flyball_proto.columns import F32, F64, I64, U16, U64, Column, Samples, decode_samples
 from flyball_proto.spec import Pipeline
 from flyball_proto.streams import MIB, SAMPLES

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from flyball_kit.clock import new_id, wall_ms
-from flyball_local.outbox import Outbox
+from flyball_local.playing.outbox import Outbox
 from flyball_local.session import Session
 from flyball_local.simulator import radio
 from flyball_local.simulator.network import Cell, lay_out

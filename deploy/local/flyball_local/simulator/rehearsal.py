@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 
 from flyball_local.control import apply
-from flyball_local.csvrows import CsvRow
-from flyball_local.observed import Stage, Summary, connected, observe
-from flyball_local.player import Player
+from flyball_local.csvfile.csvrows import CsvRow
+from flyball_local.embedded.supervisor import Say
+from flyball_local.playing.observed import Stage, Summary, connected, observe
+from flyball_local.playing.player import Player
 from flyball_local.session import Session
 from flyball_local.simulator import radio
 from flyball_local.simulator.network import Network, lay_out
 from flyball_local.simulator.radio import CellReport, State
-from flyball_local.supervisor import Say
 from flyball_proto.columns import DISPATCHED, Outcome, Verdicts
 from flyball_proto.spec import KEEP, Catalogue, Pipeline, Source
 

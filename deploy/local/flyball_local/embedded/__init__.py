@@ -1,0 +1,1 @@
+"""The embedded stack: engines and services as processes of one folder, supervised."""

@@ -1,0 +1,1 @@
+"""What people are shown: records, pulses and messages, in tables and sentences."""

@@ -1,0 +1,68 @@
+"""Answers to holds, one after the other, and what became of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nats.aio.client import Client
+
+from flyball_local.control import RefusedError, request
+from flyball_local.invalid import InvalidInputError
+from flyball_local.showing import records
+from flyball_local.showing.listing import one_hold
+from flyball_proto.commands import AnswerHold, HoldReply
+from flyball_proto.holds import Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one answer; `refusal` says why it was not taken."""
+
+    id: str
+    hold: Hold | None = None
+    refusal: str = ""
+
+    @property
+    def words(self) -> str:
+        """The hold as it is now, for people."""
+        if self.hold is None:
+            return "answered"
+        sent = ", sent" if self.hold.state == "approved" else ", not sent"
+        return f"{self.hold.action} on {self.hold.element} {self.hold.state}{sent}"
+
+    def as_json(self) -> dict[str, Any]:
+        """One object of `--json`."""
+        hold = self.hold.model_dump(mode="json") if self.hold else None
+        return {"id": self.id, "hold": hold, "refusal": self.refusal or None}
+
+
+async def answer_holds(
+    client: Client, ids: Sequence[str], answer: Literal["approve", "deny"], by: str, why: str
+) -> list[Outcome]:
+    """Answer each; one that is refused does not keep the others from it. Role `operator`.
+
+    Raises:
+        InvalidInputError: Only one was named, and it does not exist.
+        TransientError: Risk does not answer.
+    """
+    found = []
+    for hold in ids:
+        command = AnswerHold(hold=hold, answer=answer, by=by, why=why)
+        try:
+            reply = await request(client, "risk", "answer-hold", command, HoldReply)
+        except RefusedError as error:
+            found.append(Outcome(hold, refusal=await _explained(client, hold, error)))
+        else:
+            found.append(Outcome(hold, reply.hold))
+    return found
+
+
+async def _explained(client: Client, hold: str, error: RefusedError) -> str:
+    """An unknown hold names those that are open."""
+    if error.reason != "not-found":
+        return str(error)
+    try:
+        one_hold(await records.holds(client), hold)
+    except InvalidInputError as unknown:
+        return str(unknown)
+    return str(error)
