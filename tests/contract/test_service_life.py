@@ -121,7 +121,7 @@ async def poison(client: Client, service: str) -> dict[str, bytes]:
 def test_the_documents_name_handlers() -> None:
     assert heard("gateway") == [
         f"cmd.gateway.{verb}"
-        for verb in "access apply dora invite issue-token revoke status url".split()
+        for verb in ["access", "apply", "dora", "invite", "issue-token", "revoke", "status", "url"]
     ]
     assert heard("trainer") == ["drift.*.drifted", "pipeline.*.applied"]
 
