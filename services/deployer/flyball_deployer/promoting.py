@@ -83,10 +83,15 @@ def refreshed(
     if named is None or named.stage == "refused":
         return moves.rest(record, _unplaceable(judged.digest))
     reason = (
-        f"newer model of {judged.trainer}, at most {judged.upper_bound:.4f} worse than the anchor "
+        f"newer model of {judged.trainer}, {_bounded(judged.upper_bound)} than the anchor "
         f"over {judged.rows} rows"
     )
     return moves.refresh(record, placed(named), replace(cause, reason=reason))
+
+
+def _bounded(upper: float) -> str:
+    """The bound of a mean loss, newer less anchor, in words."""
+    return f"at least {-upper:.4f} better" if upper < 0 else f"at most {upper:.4f} worse"
 
 
 def _bars_refresh(record: ActiveModel, judged: Refreshed, policy: Policy) -> str | None:
