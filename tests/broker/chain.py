@@ -30,7 +30,7 @@ from flyball_proto.commands import Apply, ApplyReply
 from flyball_proto.events import Event
 from flyball_proto.spec import Catalogue, digest8, feature_digest, feature_names, parse_documents
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=BaseModel)
