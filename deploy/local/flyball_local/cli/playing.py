@@ -123,7 +123,7 @@ def rehearse(
     hours: Annotated[float, typer.Option(min=0.1, help="Of the network's own time.")] = 4.0,
     change_at: Annotated[
         float | None,
-        typer.Option(help="Hour at which cells let idle phones go sooner; default: never."),
+        typer.Option(help="Hour at which a service that sends in bursts begins; default: never."),
     ] = None,
     sites: Annotated[int, typer.Option(min=1, max=200, help="Of three cells each.")] = 6,
     seed: int = 7,

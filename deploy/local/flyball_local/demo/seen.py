@@ -44,8 +44,8 @@ class Seen:
             if change_ms is not None and second.time_ms >= change_ms and not self._told_change:
                 self._told_change = True
                 self._telling.line(
-                    "THE WORLD CHANGES: cells let idle phones go sooner, 0.4 times as many are connected "
-                    "for the same traffic; what was learnt from them is wrong now"
+                    "THE WORLD CHANGES: every second cell carries a new service, which takes "
+                    f"{radio.BURST_RATIO:.0%} of it for {radio.BURST_S} s every {radio.BURST_EVERY_S} s"
                 )
             self._tell_effects(second)
 

@@ -36,8 +36,9 @@ class Cell:
 class Network:
     """All cells, and the event time at which the world changes: `None` = never.
 
-    A day lasts `day_s`, so that a short run can hold one. From `change_ms` on cells let idle
-    phones go sooner, see `radio`. `line` is the railway: it passes every site once.
+    A day lasts `day_s`, so that a short run can hold one. From `change_ms` on every
+    second cell carries a service that sends in bursts, see `radio`. `line` is the railway: it
+    passes every site once.
     """
 
     cells: tuple[Cell, ...]

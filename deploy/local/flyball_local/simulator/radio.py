@@ -11,9 +11,9 @@ congestion foreseeable is what makes it so in a real network:
   they arrive with their traffic running.
 
 `offload` sends a third of a cell's users to its neighbours for a while: its load falls, theirs
-rises. When the world changes, cells let idle phones go sooner (a shorter RRC inactivity timer): the
-traffic is as before, but fewer connected users and handovers stand for it, and who learnt from them
-foresees too little.
+rises. When the world changes, every second cell carries a new service that sends in bursts: quiet for
+three quarters of a minute, then nearly half a cell for some seconds. No user comes or goes, so what
+was learnt foresees none of it; who looks at the last half minute can, for bursts come in time.
 """
 
 from collections.abc import Collection
@@ -39,8 +39,10 @@ WANDER_RATIO = 0.04
 MEMORY = 0.98
 """Share of its deviation that a cell keeps from one second to the next."""
 HANDOVERS_PER_USER_S = 0.02
-CONNECTED_AFTER_CHANGE = 0.4
-"""How many phones are connected for the same traffic, once cells let idle ones go sooner."""
+BURST_EVERY_S = 45
+BURST_S = 4
+BURST_RATIO = 0.45
+"""What a burst of the new service takes of a cell."""
 OFFLOAD = "offload"
 NEVER_MS = -(1 << 62)
 
@@ -154,7 +156,7 @@ def _measure(
     rng: np.random.Generator,
 ) -> list[CellReport]:
     users, active = state.users, state.active
-    ratio = active / capacity
+    ratio = active / capacity + _bursts(network, now_ms)
     load = np.clip(100 * ratio + rng.normal(0, 0.8, len(users)), 0, 100)
     congestion = np.maximum(0.0, ratio - 0.7)
     peak_kbps = np.array([cell.peak_kbps for cell in network.cells])
@@ -163,13 +165,11 @@ def _measure(
     # Counts draw as often as they need: from a stream of their own, so that what an action changes
     # here does not change chance elsewhere.
     counting = np.random.default_rng(rng.integers(1 << 62))
-    changed = network.change_ms is not None and now_ms >= network.change_ms
-    connected = CONNECTED_AFTER_CHANGE if changed else 1.0
-    came, left = (connected * (users * HANDOVERS_PER_USER_S + count) for count in moved)
+    came, left = (users * HANDOVERS_PER_USER_S + count for count in moved)
     columns = {
         "RRU.PrbTotDl": load,
         "DRB.UEThpDl": throughput / (1 + active / 12) / (1 + 8 * congestion**2),
-        "RRC.ConnMean": connected * users,
+        "RRC.ConnMean": users,
         "DRB.AirIfDelayDl": delay,
         "MM.HoExeInterReq": counting.poisson(left),
         "MM.HoResAlloInterReq": counting.poisson(came),
@@ -179,6 +179,15 @@ def _measure(
         CellReport(cell, now_ms, {name: round(float(c[i]), 3) for name, c in columns.items()})
         for i, cell in enumerate(network.cells)
     ]
+
+
+def _bursts(network: Network, now_ms: int) -> Floats:
+    """What the new service takes of each cell in this second; each cell bursts at its own time."""
+    cells = np.arange(len(network.cells))
+    if network.change_ms is None or now_ms < network.change_ms:
+        return np.zeros(len(cells))
+    since = (now_ms // 1000 + 7 * cells) % BURST_EVERY_S
+    return np.where((cells % 2 == 0) & (since < BURST_S), BURST_RATIO, 0.0)
 
 
 def _lost_links(state: State, ratio: Floats, now_ms: int) -> Floats:

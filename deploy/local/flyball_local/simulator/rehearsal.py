@@ -127,12 +127,23 @@ def _row(report: CellReport) -> CsvRow:
 
 
 def in_rehearsal(catalogue: Catalogue, options: RehearsalOptions) -> tuple[Pipeline, Source]:
-    """The only pipeline of a specification of the simulated network, its season a rehearsed day."""
+    """The only pipeline of a specification of the simulated network, in rehearsed days.
+
+    Its season is one of them, and the watch over the seat may err once in thirty, as by default.
+    """
     (pipeline,) = catalogue.pipelines.values()
     source = catalogue.source_of(pipeline)
     day_ms = round(options.day_hours * 3_600_000)
-    spec = source.spec.model_copy(update={"season_ms": day_ms})
-    return pipeline, source.model_copy(update={"spec": spec})
+    source_spec = source.spec.model_copy(update={"season_ms": day_ms})
+    promotion = pipeline.spec.promotion
+    if promotion.watch.false_alarm_every_ms is None:
+        watch = promotion.watch.model_copy(update={"false_alarm_every_ms": 30 * day_ms})
+        promotion = promotion.model_copy(update={"watch": watch})
+    pipeline_spec = pipeline.spec.model_copy(update={"promotion": promotion})
+    return (
+        pipeline.model_copy(update={"spec": pipeline_spec}),
+        source.model_copy(update={"spec": source_spec}),
+    )
 
 
 async def rehearse(
