@@ -48,9 +48,17 @@ def assemble(
     pulses = Pulses(service, lambda: client_of(broker), pid=os.getpid(), health=health, tasks=tasks)
     tasks.spawn("pulse", pulses.beat_for_ever)
 
+    opened: list[Client] = []
+
     async def start() -> None:
-        await _subscribed(client_of(broker))
+        opened.append(client_of(broker))
+        await _subscribed(opened[-1])
         await tasks.start()
+
+    async def close() -> None:
+        while opened:  # the library leaves its connection open when it could not drain it
+            with suppress(NatsError, OSError):
+                await opened.pop().close()
 
     app = FastStream(
         broker,
@@ -58,6 +66,7 @@ def assemble(
         lifespan=lambda: _lifespan(health, settings.metrics_port, tasks),
         after_startup=[start],
         on_shutdown=[tasks.stop],
+        after_shutdown=[close],
         specification=AsyncAPI(title=f"flyball-{service}", version="1", description=description),
     )
 
