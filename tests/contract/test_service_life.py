@@ -22,7 +22,7 @@ from flyball_proto import headers, subjects
 pytestmark = pytest.mark.broker
 
 PATIENCE_S = 40.0
-DRAIN_S = 5.0
+DRAIN_S = 15.0
 POISON = b'\x00\xff{"not": json'
 
 

@@ -1,6 +1,6 @@
 """Wiring of the registry: trained models and samples in, records, scoreboards and judgements out."""
 
-import asyncio
+import threading
 
 from faststream import FastStream
 from faststream.nats import NatsBroker
@@ -120,7 +120,7 @@ def build(settings: Settings | None = None) -> FastStream:
     )
 
     _subscribe(broker, admission, pipelines)
-    tasks.spawn("warm-up", lambda: asyncio.to_thread(drift.warm_up))
+    tasks.spawn("warm-up", _warm_up)
     tasks.spawn("sources", lambda: specifications.follow_sources(sources))
     tasks.spawn("pipelines", lambda: specifications.follow_pipelines(specs))
     tasks.spawn("sweep", lambda: admission.sweep_for_ever(settings.sweep_s))
@@ -159,3 +159,8 @@ def _subscribe(broker: NatsBroker, admission: Admission, pipelines: Pipelines) -
     async def on_tripped(event: ModelTripped) -> None:
         """Hear that a model cannot answer."""
         pipelines.tripped(event)
+
+
+async def _warm_up() -> None:
+    """In a thread that nobody waits for: a stop would else last as long as the import."""
+    threading.Thread(target=drift.warm_up, name="warm-up", daemon=True).start()
