@@ -57,13 +57,14 @@ class World:
         return found
 
     def progress(self, **given: Any) -> TrainerProgress:
+        now = datetime.now(UTC)  # not when this file was read: a whole run may lie between
         facts: dict[str, Any] = {
             "pipeline": self.name,
             "trainer": "recent",
             "feature_digest": self.digest,
-            "at": NOW,
+            "at": now,
             "state": "gathering",
-            "now_ms": round(NOW.timestamp() * 1000),
+            "now_ms": round(now.timestamp() * 1000),
             "rows": 40,
             "rows_needed": 100,
             "span_ms": 40_000,

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import BaseModel
 
-from flyball_kit import connect, settle
+from flyball_kit import connect, service, settle
 from flyball_kit.connect import client_of, follow
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.settings import KitSettings
@@ -33,7 +33,7 @@ class ConflictError(PermanentError):
 @asynccontextmanager
 async def started(broker: NatsBroker) -> AsyncIterator[None]:
     await broker.start()
-    await client_of(broker).flush()
+    await service._subscribed(client_of(broker))
     try:
         yield
     finally:
