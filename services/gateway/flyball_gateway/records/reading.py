@@ -1,7 +1,6 @@
 """Reads stored messages of a stream, bounded in messages, bytes and time.
 
-JetStream reads forward only. The newest messages of a subject are found by asking how many lie
-behind a sequence, which a consumer's creation answers, until the right sequence is found.
+The newest messages of a subject are found by `flyball_kit.newest`; here they get a bound in bytes.
 """
 
 import asyncio
@@ -19,6 +18,7 @@ from nats.js.client import JetStreamContext
 
 from flyball_kit import clock
 from flyball_kit.errors import TransientError
+from flyball_kit.newest import newest
 from flyball_proto.streams import MIB, Stream
 
 TIMEOUT_S: Final = 5.0
@@ -27,7 +27,6 @@ TIMEOUT_S: Final = 5.0
 FETCH_S: Final = 1.0
 FETCHED: Final = 16
 EXPIRES_S: Final = 10.0
-FACTOR: Final = 4
 MAX_BYTES: Final = 16 * MIB
 """Of one read; what is newest is kept."""
 
@@ -74,16 +73,9 @@ class Reading:
             TransientError: no answer in time.
         """
         async with _answered(stream):
-            found = await self.bounds(stream)
-            end = found.last if before is None else min(before - 1, found.last)
-            if end < found.first:
-                return []
-            start, count = await self._start(stream, pattern, limit, Bounds(found.first, end))
-            if not count:
-                return []
-            reader = self.forward(stream, pattern, start, limit=count)
-            read = [message async for message in reader if message.sequence <= end]
-            return _within(read[-limit:])
+            found = await newest(self._client(), stream, [pattern], limit, before=before)
+        read = [Stored(x.sequence, x.subject, x.data) for x in reversed(found)]
+        return _within(read)
 
     async def forward(
         self, stream: Stream, pattern: str, start: int, *, limit: int
@@ -110,31 +102,6 @@ class Reading:
             finally:
                 with suppress(NatsError, OSError):
                     await subscription.unsubscribe()
-
-    async def _start(
-        self, stream: Stream, pattern: str, limit: int, within: Bounds
-    ) -> tuple[int, int]:
-        """Where to begin so that `limit` to twice as many messages follow, and how many do."""
-        js = self._client().jetstream()
-
-        async def count(start: int) -> int:
-            async with _consumer(js, stream, pattern, start) as (_, pending):
-                return pending - behind
-
-        behind = 0
-        behind = await count(within.last + 1)
-        window, few = limit, within.last + 1
-        start = max(within.first, within.last - window + 1)
-        while (found := await count(start)) < limit and start > within.first:
-            window, few = window * FACTOR, start
-            start = max(within.first, within.last - window + 1)
-        while found > 2 * limit and few - start > 1:
-            middle = (start + few) // 2
-            if (between := await count(middle)) >= limit:
-                start, found = middle, between
-            else:
-                few = middle
-        return start, found
 
 
 @asynccontextmanager
