@@ -17,11 +17,12 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 
 from flyball_proto.columns import F32, F64, I64, U16, U32, U64
 from flyball_proto.spec.parameters import Value
-from flyball_trainer import dataset, fitting, forest, parity, report
-from flyball_trainer.convert import bundle
-from flyball_trainer.kinds import fit
+from flyball_trainer.forms import forest
+from flyball_trainer.forms.convert import bundle
+from flyball_trainer.kinds.catalogue import fit
 from flyball_trainer.rows import TrainingRows
-from flyball_trainer.split import Split, split
+from flyball_trainer.training import dataset, fitting, parity, report
+from flyball_trainer.training.split import Split, split
 
 ROUNDS = 5
 WIDTH = 40

@@ -17,11 +17,12 @@ import numpy as np
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.columns import F32, F64, I64, U16, U32, U64
 from flyball_proto.events import Manifest, ModelTrained
-from flyball_registry import admission, model
-from flyball_registry.admission import Expected, Found
-from flyball_registry.sessions import Session, latency_p99_ms
-from flyball_trainer import fitting
+from flyball_registry.admission import onnxfile as model
+from flyball_registry.admission.checks import Expected, Found
+from flyball_registry.admission.checks import checks as admission
+from flyball_registry.scoring.sessions import Session, latency_p99_ms
 from flyball_trainer.rows import TrainingRows
+from flyball_trainer.training import fitting
 
 ROUNDS = 9
 WIDTH = 40
@@ -117,7 +118,7 @@ def memory_factor(onnx: bytes, manifest: Manifest) -> float:
         file.write(onnx)
     code = (
         "import psutil, sys\n"
-        "from flyball_registry.sessions import Session\n"
+        "from flyball_registry.scoring.sessions import Session\n"
         "from flyball_proto.events import Manifest\n"
         "m = Manifest.model_validate_json(sys.stdin.read())\n"
         f"data = open({path!r}, 'rb').read()\n"

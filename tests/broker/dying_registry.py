@@ -18,7 +18,7 @@ from flyball_kit import connect, objects, samples, service, settle  # noqa: F401
 from flyball_kit.announce import Announcer
 from flyball_kit.kv import Kv
 from flyball_kit.run import main
-from flyball_registry.scoreboard import Scoreboard
+from flyball_registry.records.scoreboard import Scoreboard
 
 
 def saved(_: object, key: str, value: object) -> str:

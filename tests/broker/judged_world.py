@@ -51,7 +51,7 @@ from flyball_proto.events import (
 )
 from flyball_proto.judgements import RegistrySettled
 from flyball_proto.spec import Pipeline, Source, digest8, feature_digest, feature_names
-from flyball_registry.scoreboard import Scoreboard
+from flyball_registry.records.scoreboard import Scoreboard
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ELEMENTS = tuple(f"cell-{i}" for i in range(8))

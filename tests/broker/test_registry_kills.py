@@ -26,8 +26,8 @@ from flyball_proto.judgements import (
     RegistrySettled,
     Superior,
 )
-from flyball_registry.boards import Boards
-from flyball_registry.scoreboard import Scoreboard
+from flyball_registry.records.boards import Boards
+from flyball_registry.records.scoreboard import Scoreboard
 
 pytestmark = pytest.mark.broker
 

@@ -32,8 +32,8 @@ from flyball_proto.spec import Pipeline, Source
 from flyball_registry.app import build as build_registry
 from flyball_registry.settings import Settings as RegistrySettings
 from flyball_trainer.app import build as build_trainer
-from flyball_trainer.baseline import baseline
-from flyball_trainer.onnxfile import write
+from flyball_trainer.seatzero.baseline import baseline
+from flyball_trainer.seatzero.onnxfile import write
 from flyball_trainer.settings import Settings as TrainerSettings
 
 pytestmark = pytest.mark.broker

@@ -32,9 +32,9 @@ from flyball_proto.bundles import (
 from flyball_proto.events import Manifest, ModelTrained, Signature, TrainingFailed
 from flyball_proto.judgements import Drifted
 from flyball_proto.spec import digest8
-from flyball_registry.admission import Expected, Found, examine
-from flyball_trainer.baseline import baseline
-from flyball_trainer.onnxfile import write
+from flyball_registry.admission.checks import Expected, Found, examine
+from flyball_trainer.seatzero.baseline import baseline
+from flyball_trainer.seatzero.onnxfile import write
 from flyball_trainer.store import Bundles
 
 pytestmark = pytest.mark.broker

@@ -15,10 +15,10 @@ import pytest
 from nats.aio.client import Client
 from tests.broker.learning import RECENT, World
 
-from flyball_trainer.contract import contract
-from flyball_trainer.fitting import NotTrained, Order, Trained
-from flyball_trainer.material import Material
-from flyball_trainer.workers import WorkerLostError, Workers
+from flyball_trainer.learning.contract import contract
+from flyball_trainer.learning.material import Material
+from flyball_trainer.training.fitting import NotTrained, Order, Trained
+from flyball_trainer.workers.pool import WorkerLostError, Workers
 
 HEAVY = {"lightgbm", "sklearn", "scipy", "pyarrow", "onnxruntime"}
 

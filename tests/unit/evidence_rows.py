@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flyball_registry.evaluation import Design, Finding, Scored, Seat, State, fold
+from flyball_registry.evidence.evaluation import Design, Finding, Scored, Seat, State, fold
 
 BLOCK_MS = 1_000
 HORIZON_MS = 250

@@ -11,8 +11,8 @@ from flyball_proto.bundles import encode_manifest
 from flyball_proto.deployments import ActiveModel, Canary, Placed
 from flyball_proto.events import Manifest
 from flyball_proto.spec import feature_digest, feature_names
-from flyball_trainer.baseline import Baseline, Guess
-from flyball_trainer.onnxfile import write
+from flyball_trainer.seatzero.baseline import Baseline, Guess
+from flyball_trainer.seatzero.onnxfile import write
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 

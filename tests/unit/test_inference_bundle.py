@@ -18,8 +18,8 @@ from flyball_proto.bundles import encode_manifest
 from flyball_proto.columns import F32
 from flyball_proto.deployments import Placed
 from flyball_proto.events import Signature
-from flyball_trainer.baseline import baseline
-from flyball_trainer.onnxfile import write
+from flyball_trainer.seatzero.baseline import baseline
+from flyball_trainer.seatzero.onnxfile import write
 
 FOUND = catalogue("p")
 ONNX, MANIFEST = write(baseline(FOUND.pipelines["p"], FOUND.sources["p"]))

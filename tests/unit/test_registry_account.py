@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from flyball_registry.account import MAX_ENTRIES, Account, gamma
+from flyball_registry.evidence.account import MAX_ENTRIES, Account, gamma
 
 
 def test_the_shares_of_all_comparisons_sum_to_one() -> None:

@@ -15,10 +15,10 @@ from tests.broker.chain import catalogue
 from flyball_kit import signing
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.events import Manifest, ModelTrained
-from flyball_registry.admission import Expected, Found, Refusal, examine, too_slow
-from flyball_registry.sessions import Session, UnusableModelError
-from flyball_trainer.baseline import baseline
-from flyball_trainer.onnxfile import write
+from flyball_registry.admission.checks import Expected, Found, Refusal, examine, too_slow
+from flyball_registry.scoring.sessions import Session, UnusableModelError
+from flyball_trainer.seatzero.baseline import baseline
+from flyball_trainer.seatzero.onnxfile import write
 
 CATALOGUE = catalogue("p")
 ONNX, MANIFEST = write(baseline(CATALOGUE.pipelines["p"], CATALOGUE.sources["p"]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.test_registry_null_streams import noise
 
-from flyball_registry.betting import (
+from flyball_registry.evidence.betting import (
     LAMBDAS,
     Bets,
     autocorrelation,

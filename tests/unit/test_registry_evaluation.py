@@ -21,9 +21,9 @@ from tests.unit.evidence_rows import (
     times,
 )
 
-from flyball_registry.account import gamma
-from flyball_registry.design import DesignError
-from flyball_registry.evaluation import (
+from flyball_registry.evidence.account import gamma
+from flyball_registry.evidence.design import DesignError
+from flyball_registry.evidence.evaluation import (
     Degraded,
     Design,
     Drifted,

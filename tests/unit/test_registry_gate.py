@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.unit.evidence_rows import design
 
-from flyball_registry.design import DesignError
-from flyball_registry.gate import GateRows, examine, upper_bound
+from flyball_registry.evidence.design import DesignError
+from flyball_registry.evidence.gate import GateRows, examine, upper_bound
 
 PLAN = design(not_worse_by=0.01)
 

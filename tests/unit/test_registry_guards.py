@@ -3,7 +3,15 @@ from typing import Any
 import pytest
 
 from flyball_proto.columns import Category, Model, Tally, Verdict
-from flyball_registry.guards import MIN_ROWS, Counts, Latency, Step, guards, outcome, to_tell
+from flyball_registry.evidence.guards import (
+    MIN_ROWS,
+    Counts,
+    Latency,
+    Step,
+    guards,
+    outcome,
+    to_tell,
+)
 
 BLOCK_MS = 1000
 

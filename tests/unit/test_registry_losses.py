@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.unit.evidence_rows import design, scored
 
-from flyball_registry.design import DesignError
-from flyball_registry.losses import errors, saturate
-from flyball_registry.scales import MAX_POOL, Scale
+from flyball_registry.evidence.design import DesignError
+from flyball_registry.evidence.losses import errors, saturate
+from flyball_registry.evidence.scales import MAX_POOL, Scale
 
 INF, NAN = math.inf, math.nan
 

@@ -20,8 +20,8 @@ import pytest
 from numpy.typing import NDArray
 from tests.unit.evidence_rows import design
 
-from flyball_registry.betting import MIN_BLOCKS, Bets, extend
-from flyball_registry.watch import RELATIVE_GRID, Watch
+from flyball_registry.evidence.betting import MIN_BLOCKS, Bets, extend
+from flyball_registry.evidence.watch import RELATIVE_GRID, Watch
 
 STREAMS, BLOCKS = 400, 600
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flyball_registry import findings
-from flyball_registry.judging import Judging
-from flyball_registry.timelines import Timelines
+from flyball_registry.evidence import findings
+from flyball_registry.judging.judging import Judging
+from flyball_registry.scoring.timelines import Timelines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

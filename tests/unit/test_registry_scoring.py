@@ -12,14 +12,14 @@ from flyball_proto.columns import F32, F64, I64, U8, U16, U32, U64, Flow, Mark, 
 from flyball_proto.deployments import ActiveModel, Canary, Placed
 from flyball_proto.events import ModelRecord
 from flyball_registry.contract import Contract
-from flyball_registry.design import ACTIVE, ANCHOR
-from flyball_registry.intake import Intake, first_times
-from flyball_registry.placing import stage
-from flyball_registry.rows import Sampled, joined, sampled
-from flyball_registry.scoreboard import Scoreboard
-from flyball_registry.scoring import plan, scored
-from flyball_registry.seats import Turn, active_of, noted, reached
-from flyball_registry.timelines import Timelines, valid_from
+from flyball_registry.evidence.design import ACTIVE, ANCHOR
+from flyball_registry.judging.intake import Intake, first_times
+from flyball_registry.judging.placing import stage
+from flyball_registry.records.scoreboard import Scoreboard
+from flyball_registry.scoring.rows import Sampled, joined, sampled
+from flyball_registry.scoring.scoring import plan, scored
+from flyball_registry.scoring.seats import Turn, active_of, noted, reached
+from flyball_registry.scoring.timelines import Timelines, valid_from
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

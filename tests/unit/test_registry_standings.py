@@ -9,10 +9,10 @@ from tests.broker import chain
 from tests.unit.evidence_rows import BLOCK_MS, design, scored, seat, times
 
 from flyball_registry.contract import Contract, contract
-from flyball_registry.design import MAX_TRAINERS, Design
-from flyball_registry.evaluation import MAX_COLUMNS, State, fold
-from flyball_registry.scoreboard import Effect, Mean, Scoreboard
-from flyball_registry.standings import standings
+from flyball_registry.evidence.design import MAX_TRAINERS, Design
+from flyball_registry.evidence.evaluation import MAX_COLUMNS, State, fold
+from flyball_registry.records.scoreboard import Effect, Mean, Scoreboard
+from flyball_registry.records.standings import standings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from tests.unit.evidence_rows import design
 
-from flyball_registry import drift, slices
-from flyball_registry.scales import Scale
-from flyball_registry.seasons import Usual
-from flyball_registry.slices import Labelled
-from flyball_registry.watch import CEILING, DECISIONS, HARM_GRID, Watch, harm_grid
+from flyball_registry.evidence import drift, slices
+from flyball_registry.evidence.scales import Scale
+from flyball_registry.evidence.seasons import Usual
+from flyball_registry.evidence.slices import Labelled
+from flyball_registry.evidence.watch import CEILING, DECISIONS, HARM_GRID, Watch, harm_grid
 
 PLAN = design(false_alarm_every_days=0.01)  # A = 864 blocks
 ONES = np.ones(20)

@@ -8,8 +8,8 @@ from tests.broker.chain import catalogue, documents
 
 from flyball_proto.bundles import content_digest
 from flyball_proto.spec import Catalogue, parse_documents
-from flyball_trainer.baseline import Guess, Logistic, Repeated, baseline
-from flyball_trainer.onnxfile import write
+from flyball_trainer.seatzero.baseline import Guess, Logistic, Repeated, baseline
+from flyball_trainer.seatzero.onnxfile import write
 
 
 def of(found: Catalogue) -> Guess:

@@ -12,16 +12,16 @@ from tests.unit.training_rows import NAMES, WIDTH, features, order, training_row
 
 from flyball_proto.bundles import content_digest
 from flyball_proto.columns import F32, F64
-from flyball_registry import model as admission
-from flyball_trainer.convert import bundle, onnx_model
-from flyball_trainer.fitting import Trained, train
-from flyball_trainer.forest import (
+from flyball_registry.admission import onnxfile as admission
+from flyball_trainer.forms.convert import bundle, onnx_model
+from flyball_trainer.forms.forest import (
     TAKEN_AS_ZERO,
     Forest,
     UnconvertibleError,
     read,
     single_precision,
 )
+from flyball_trainer.training.fitting import Trained, train
 
 QUIET = {"verbosity": -1, "num_threads": 1, "seed": 3}
 KINDS = [

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tests.unit.training_rows import NAMES, training_rows
 
-from flyball_trainer.dataset import DatasetError, read, write
 from flyball_trainer.rows import TrainingRows
+from flyball_trainer.training.dataset import DatasetError, read, write
 
 
 def same(one: TrainingRows, other: TrainingRows) -> bool:

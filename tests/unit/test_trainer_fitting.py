@@ -9,9 +9,9 @@ import pytest
 from tests.unit.training_rows import NAMES, features, order, training_rows
 
 from flyball_proto.events import Manifest
-from flyball_trainer import dataset, fitting
-from flyball_trainer.fitting import NotTrained, Order, Trained, train
-from flyball_trainer.parity import Parity
+from flyball_trainer.training import dataset, fitting
+from flyball_trainer.training.fitting import NotTrained, Order, Trained, train
+from flyball_trainer.training.parity import Parity
 
 
 def made(wanted: Order) -> Trained:

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.training_rows import features, training_rows
 
 from flyball_proto.columns import F32
-from flyball_trainer.kinds import FitError, fit, refused_parameters
-from flyball_trainer.line import CLIP, standard
+from flyball_trainer.forms.line import CLIP, standard
+from flyball_trainer.kinds.catalogue import FitError, fit, refused_parameters
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_whole_numbers_may_be_written_with_a_point() -> None:
 
 def test_the_service_can_import_the_training_without_its_libraries() -> None:
     heavy = ("lightgbm", "sklearn", "scipy", "pyarrow", "onnxruntime", "pandas")
-    script = f"import sys, flyball_trainer.fitting; print([m for m in {heavy} if m in sys.modules])"
+    script = f"import sys, flyball_trainer.training.fitting; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )

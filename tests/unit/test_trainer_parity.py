@@ -7,12 +7,12 @@ from onnx import helper
 from tests.unit.training_rows import NAMES, features, training_rows
 
 from flyball_proto.columns import F32
-from flyball_trainer.boundaries import MAX_NODES, of_trees, probes
-from flyball_trainer.convert import onnx_model
-from flyball_trainer.forest import Forest
-from flyball_trainer.kinds import Fitted, fit
-from flyball_trainer.line import Line
-from flyball_trainer.parity import TOLERANCE, Parity, Unrunnable, compare
+from flyball_trainer.forms.boundaries import MAX_NODES, of_trees, probes
+from flyball_trainer.forms.convert import onnx_model
+from flyball_trainer.forms.forest import Forest
+from flyball_trainer.forms.line import Line
+from flyball_trainer.kinds.catalogue import Fitted, fit
+from flyball_trainer.training.parity import TOLERANCE, Parity, Unrunnable, compare
 
 INFINITY = F32.type(np.inf)
 SMALL = {"n_estimators": 6, "num_leaves": 7, "learning_rate": 0.3}

@@ -9,11 +9,11 @@ from tests.broker import learning
 from flyball_proto.columns import I64
 from flyball_proto.events import ModelTrained
 from flyball_proto.progress import TrainerProgress
-from flyball_trainer.contract import contract
-from flyball_trainer.pace import Pace
-from flyball_trainer.progress import RATE_POINTS, Delivered, Now, Rate, told
-from flyball_trainer.schedule import trained
-from flyball_trainer.steps import Step
+from flyball_trainer.learning.contract import contract
+from flyball_trainer.learning.pace import Pace
+from flyball_trainer.learning.progress import RATE_POINTS, Delivered, Now, Rate, told
+from flyball_trainer.learning.schedule import trained
+from flyball_trainer.learning.steps import Step
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FOUND = learning.catalogue("p", learning.RECENT)

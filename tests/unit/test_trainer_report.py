@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tests.unit.training_rows import NAMES, STEP_MS, training_rows
 
-from flyball_trainer.report import LEVELS, MAX_SLICES, holdout_report
-from flyball_trainer.split import Split, split
+from flyball_trainer.training.report import LEVELS, MAX_SLICES, holdout_report
+from flyball_trainer.training.split import Split, split
 
 
 def parts(task: str = "binary", count: int = 600) -> Split:

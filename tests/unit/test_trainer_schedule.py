@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from flyball_proto.columns import F32, F64, I64, U8, Flow, Mark, Rows, Samples
 from flyball_proto.events import ModelTrained
 from flyball_proto.judgements import Drifted
-from flyball_trainer.lanes import Lanes, Reached
-from flyball_trainer.ledger import Entry, Ledger
-from flyball_trainer.pace import Due, Pace
-from flyball_trainer.schedule import (
+from flyball_trainer.learning.lanes import Lanes, Reached
+from flyball_trainer.learning.ledger import Entry, Ledger
+from flyball_trainer.learning.pace import Due, Pace
+from flyball_trainer.learning.schedule import (
     MIN_NEW_ROWS,
     Cadence,
     Progress,
@@ -27,7 +27,7 @@ from flyball_trainer.schedule import (
     recovered,
     trained,
 )
-from flyball_trainer.split import MIN_ROWS
+from flyball_trainer.training.split import MIN_ROWS
 
 HORIZON_MS = 1_000
 EVERY = Cadence("recent", retrain_every_ms=60_000, on_drift=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.training_rows import STEP_MS, training_rows
 
 from flyball_trainer.rows import TrainingRows
-from flyball_trainer.split import MIN_ROWS, Split, TooLittle, split
+from flyball_trainer.training.split import MIN_ROWS, Split, TooLittle, split
 
 
 def made(rows: TrainingRows, task: str = "binary", ahead_ms: int = STEP_MS) -> Split:

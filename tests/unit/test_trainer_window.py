@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.unit.training_rows import WIDTH, samples
 
 from flyball_proto.columns import F32
+from flyball_trainer.learning.window import SPARE_NAMES, WidthError, Window, row_bytes
 from flyball_trainer.rows import TrainingRows
-from flyball_trainer.window import SPARE_NAMES, WidthError, Window, row_bytes
 
 Row = tuple[str, int, int, bool, float]
 """Element, event time, known that much later, censored, label."""

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from flyball_proto.columns import F32, F64, I64, U8, U16, U32, U64, Flow, Model, Rows, Samples
-from flyball_trainer.fitting import Order
 from flyball_trainer.rows import TrainingRows
+from flyball_trainer.training.fitting import Order
 
 WIDTH = 5
 NAMES = tuple(f"load.mean.{i}" for i in range(WIDTH))

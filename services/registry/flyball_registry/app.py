@@ -39,20 +39,20 @@ from flyball_proto.judgements import (
     Superior,
 )
 from flyball_proto.spec import Pipeline, Source
-from flyball_registry import drift
-from flyball_registry.admitting import Admission
-from flyball_registry.boards import Boards
+from flyball_registry.admission.admitting import Admission
+from flyball_registry.admission.store import Specs
 from flyball_registry.contract import Contract
-from flyball_registry.evaluating import Evaluation
-from flyball_registry.models import MODELS_A_TRAINER, Models
-from flyball_registry.pipelines import SERVICE, Pipelines
-from flyball_registry.placing import Placing
-from flyball_registry.scoreboard import Scoreboard
+from flyball_registry.evidence import drift
+from flyball_registry.judging.evaluating import Evaluation
+from flyball_registry.judging.pipelines import SERVICE, Pipelines
+from flyball_registry.judging.placing import Placing
+from flyball_registry.judging.surroundings import Surroundings
+from flyball_registry.judging.telling import Telling
+from flyball_registry.records.boards import Boards
+from flyball_registry.records.scoreboard import Scoreboard
+from flyball_registry.records.showing import Showing
+from flyball_registry.scoring.models import MODELS_A_TRAINER, Models
 from flyball_registry.settings import Settings
-from flyball_registry.showing import Showing
-from flyball_registry.store import Specs
-from flyball_registry.surroundings import Surroundings
-from flyball_registry.telling import Telling
 
 PATIENT = Retry(deliveries=3_000)
 """S3 may be away for a day before an event becomes a dead letter."""

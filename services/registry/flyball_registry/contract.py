@@ -11,7 +11,7 @@ from flyball_proto.spec import (
     false_alarm_every_ms,
     feature_digest,
 )
-from flyball_registry.design import Design, DesignError
+from flyball_registry.evidence.design import Design, DesignError
 
 MB = 1_000_000
 DAY_MS = 86_400_000

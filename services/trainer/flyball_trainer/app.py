@@ -19,16 +19,16 @@ from flyball_proto import streams
 from flyball_proto.events import ModelTrained, PipelineApplied, TrainerSettled, TrainingFailed
 from flyball_proto.judgements import Drifted
 from flyball_proto.spec import Pipeline, Source
-from flyball_trainer.contract import Contract
-from flyball_trainer.history import History
-from flyball_trainer.learner import Learner
-from flyball_trainer.learners import Learners
+from flyball_trainer.learning.contract import Contract
+from flyball_trainer.learning.history import History
+from flyball_trainer.learning.learner import Learner
+from flyball_trainer.learning.learners import Learners
+from flyball_trainer.learning.rounds import Rounds
 from flyball_trainer.publishing import Publishing
-from flyball_trainer.rounds import Rounds
+from flyball_trainer.seatzero.delivering import Baselines
 from flyball_trainer.settings import Settings
 from flyball_trainer.store import Bundles, Specs
-from flyball_trainer.training import Baselines
-from flyball_trainer.workers import Workers
+from flyball_trainer.workers.pool import Workers
 
 SERVICE = "trainer"
 PATIENT = Retry(deliveries=3_000)

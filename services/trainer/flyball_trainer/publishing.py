@@ -10,11 +10,11 @@ from flyball_kit.announce import Announcer
 from flyball_kit.errors import TransientError
 from flyball_kit.settle import Retry
 from flyball_proto.events import ModelTrained, TrainerSettled, TrainingFailed
-from flyball_trainer.frames import Dataset
 from flyball_trainer.store import Bundles
+from flyball_trainer.workers.frames import Dataset
 
 if TYPE_CHECKING:
-    from flyball_trainer.fitting import Trained
+    from flyball_trainer.training.fitting import Trained
 
 log = logging.getLogger("flyball.trainer.publishing")
 

@@ -1,0 +1,81 @@
+"""The registry's I/O besides events: specifications and bundles in, model records in and out."""
+
+import asyncio
+
+from flyball_kit.kv import Kv
+from flyball_kit.objects import ObjectMissingError, ObjectRefusedError, Objects
+from flyball_proto.bundles import (
+    MAX_MANIFEST_BYTES,
+    MAX_SIGNATURE_BYTES,
+    is_digest,
+    manifest_key,
+    onnx_key,
+    signature_key,
+)
+from flyball_proto.events import ModelTrained
+from flyball_proto.spec import Pipeline, Source, feature_digest, feature_names
+from flyball_registry.admission.checks import Expected, Found
+
+MB = 1_000_000
+
+
+class Specs:
+    """Applied specifications, as far as admission needs them."""
+
+    def __init__(self, pipelines: Kv[Pipeline], sources: Kv[Source]) -> None:
+        self._pipelines, self._sources = pipelines, sources
+
+    async def expected(self, pipeline: str) -> Expected | None:
+        """What models of a pipeline must fit; None when it is not applied."""
+        found, _ = await self._pipelines.load(f"pipeline.{pipeline}")
+        if found is None:
+            return None
+        source, _ = await self._sources.load(f"source.{found.spec.source}")
+        if source is None:
+            return None
+        budgets = found.spec.promotion.budgets
+        return Expected(
+            feature_digest(found, source),
+            feature_names(found, source),
+            found.spec.target.task,
+            int(budgets.size_mb * MB),
+            int(budgets.memory_mb * MB),
+            budgets.latency_p99_ms,
+        )
+
+    async def names(self) -> list[str]:
+        """All applied pipelines."""
+        return [
+            pipeline.name for pipeline, _ in (await self._pipelines.items("pipeline.")).values()
+        ]
+
+
+async def fetch(
+    objects: Objects, claim: ModelTrained, expected: Expected | None, *, signed: bool
+) -> Found:
+    """What S3 holds of a bundle. Never more than the bounds is read.
+
+    Raises:
+        TransientError: S3 does not answer.
+    """
+    if expected is None or not is_digest(claim.digest):
+        return Found(None)
+    size_bytes = await objects.size(onnx_key(claim.digest))
+    if size_bytes is None or size_bytes > expected.max_bytes:
+        return Found(size_bytes)
+    onnx, manifest, signature = await asyncio.gather(
+        _within(objects, onnx_key(claim.digest), expected.max_bytes),
+        _within(objects, manifest_key(claim.digest), MAX_MANIFEST_BYTES),
+        _within(objects, signature_key(claim.digest), MAX_SIGNATURE_BYTES if signed else 0),
+    )
+    return Found(size_bytes, onnx, manifest, signature)
+
+
+async def _within(objects: Objects, key: str, max_bytes: int) -> bytes | None:
+    """An object, None when there is none within the bound."""
+    if not max_bytes:
+        return None
+    try:
+        return await objects.get(key, max_bytes)
+    except (ObjectMissingError, ObjectRefusedError):
+        return None

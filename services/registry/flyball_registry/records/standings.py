@@ -1,0 +1,79 @@
+"""Where a pipeline's models stand, for people to see: a small extract of the scoreboard. Pure."""
+
+from datetime import datetime
+from typing import Final
+
+from flyball_proto import progress
+from flyball_proto.progress import ColumnFigures, Comparison, Standings
+from flyball_registry.contract import Contract
+from flyball_registry.evidence.blocks import UNSET
+from flyball_registry.evidence.design import ACTIVE
+from flyball_registry.records.scoreboard import Effect, Mean, Scoreboard, Standing
+
+MAX_DETAIL_CHARS: Final = 500
+"""With it and the bounds of the evaluation a record has under 40 kB."""
+
+
+def standings(board: Scoreboard, contract: Contract, at: datetime) -> Standings:
+    """The extract of a scoreboard whose figures are made (`Scoreboard.shown`)."""
+    seat, active, design = board.seat, board.figures.get(ACTIVE), contract.design
+    return Standings(
+        pipeline=board.pipeline,
+        feature_digest=board.feature_digest,
+        at=at,
+        task=contract.task,
+        metric=contract.metric,
+        now_ms=max(0, board.folded_ms),
+        labelled=active.rows + active.not_finite if active else 0,
+        unlabelled=board.unlabelled,
+        block_ms=contract.block_ms,
+        season_ms=design.season_ms if design else 0,
+        season_left_ms=_season_left_ms(board, contract),
+        seat_trainer=seat.trainer if seat else "",
+        seat_digest=seat.digest if seat else "",
+        share=board.share,
+        figures=tuple(
+            ColumnFigures(column=name, rows=f.rows, loss=f.loss, accuracy=f.accuracy)
+            for name, f in sorted(board.figures.items())
+        ),
+        comparisons=tuple(_comparison(one) for one in board.comparisons),
+        effect=_effect(board.effect),
+        judgements=board.number,
+    )
+
+
+def _season_left_ms(board: Scoreboard, contract: Contract) -> int:
+    """Of the comparison that has run longest; a whole season while none has begun."""
+    season_ms = contract.design.season_ms if contract.design else 0
+    begun = [c.first_ms for c in board.state.comparisons.values() if c.first_ms >= 0]
+    if not begun or board.state.open_ms == UNSET:
+        return season_ms
+    return min(season_ms, max(0, season_ms - (board.state.open_ms - min(begun))))
+
+
+def _comparison(one: Standing) -> Comparison:
+    return Comparison(
+        trainer=one.trainer,
+        over=one.over,
+        comparison=one.comparison,
+        log_e=one.log_e,
+        threshold=one.threshold,
+        blocks=one.blocks,
+        better_by_at_least=one.better_by_at_least,
+        expected_blocks=one.expected_blocks,
+        word=one.word,
+        detail=one.detail[:MAX_DETAIL_CHARS],
+    )
+
+
+def _effect(effect: Effect) -> progress.Effect:
+    return progress.Effect(
+        withheld_rows=effect.withheld.rows,
+        withheld_mean=_mean(effect.withheld),
+        acted_rows=effect.acted.rows,
+        acted_mean=_mean(effect.acted),
+    )
+
+
+def _mean(mean: Mean) -> float | None:
+    return mean.total / mean.weight if mean.weight else None

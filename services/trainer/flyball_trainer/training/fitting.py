@@ -1,0 +1,171 @@
+"""One training from its order to a bundle, in a worker process; no I/O.
+
+Importing this is cheap. Heavy libraries are imported by `warm_up`, or else with the first order.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from flyball_proto.events import Manifest
+from flyball_proto.spec.parameters import Value
+from flyball_trainer.forms.convert import INPUT, OUTPUT, bundle
+from flyball_trainer.forms.forest import UnconvertibleError
+from flyball_trainer.kinds.catalogue import FitError, Fitted, fit, refused_parameters
+from flyball_trainer.rows import TrainingRows
+from flyball_trainer.training.split import Split, TooLittle, split
+
+RETRIED: Final = frozenset({"rows", "span", "instants", "class", "equal"})
+"""Causes that more rows may cure."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Order:
+    """What to fit. The same order gives the same bundle on one platform."""
+
+    pipeline: str
+    trainer: str
+    kind: str
+    task: str
+    parameters: Mapping[str, Value]
+    features: tuple[str, ...]
+    feature_digest: str
+    rows: TrainingRows
+    horizon_ms: int
+    label_ahead_ms: int
+    """How far a label looks ahead: the horizon of a `future` target, 0 for `feedback`."""
+    max_holdout_rows: int = 2_000
+    seed: int = 0
+    trained_through: Mapping[str, int] = field(default_factory=dict)
+    trained_through_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A model: its ONNX file, its manifest, what is measured about it, and what it learnt from.
+
+    `dataset` is empty when it was handed over before.
+    """
+
+    onnx: bytes
+    manifest: Manifest
+    report: Mapping[str, Any]
+    dataset: bytes
+    dataset_digest: str
+    fit_s: float
+    convert_s: float
+    """Everything beyond the fit: what the data set took longer, conversion, parity and report."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTrained:
+    """No model, and why; `cause` is one word a reason. `retry`: more rows may cure it, no fit was made."""
+
+    cause: str
+    found: str
+    needed: str
+    retry: bool
+
+
+def warm_up() -> None:
+    """Import what any training needs."""
+    from flyball_trainer.kinds import boosting, linear  # noqa: F401, PLC0415
+    from flyball_trainer.training import (  # noqa: F401, PLC0415
+        dataset,
+        parity,
+        report,
+    )
+
+
+def train(
+    order: Order, hand_over: Callable[[bytes, str], None] | None = None
+) -> Trained | NotTrained:
+    """Split, fit, convert, prove, write down.
+
+    The data set is written beside the fit, in a thread of its own; there `hand_over` gets it and
+    its digest at once, so that it can be stored meanwhile.
+    """
+    if (refused := refused_parameters(order.kind, order.parameters, order.task)) is not None:
+        return NotTrained("parameters", refused, "parameters that the specification allows", False)
+    parts = split(
+        order.rows,
+        task=order.task,
+        horizon_ms=order.horizon_ms,
+        label_ahead_ms=order.label_ahead_ms,
+        max_holdout_rows=order.max_holdout_rows,
+    )
+    if isinstance(parts, TooLittle):
+        return NotTrained(parts.cause, parts.found, parts.needed, parts.cause in RETRIED)
+    warm_up()
+    with ThreadPoolExecutor(1) as beside:
+        dataset = beside.submit(_written, order, hand_over)
+        began = time.perf_counter()
+        try:
+            fitted = fit(order.kind, parts.training, order.task, order.parameters, order.seed)
+        except (FitError, UnconvertibleError) as error:
+            return NotTrained(
+                error.kind, str(error), "rows and parameters that can be fitted", False
+            )
+        fit_s = time.perf_counter() - began
+        return _made(order, parts, fitted, fit_s, dataset)
+
+
+def _written(order: Order, hand_over: Callable[[bytes, str], None] | None) -> tuple[bytes, str]:
+    from flyball_trainer.training.dataset import write  # noqa: PLC0415 - heavy
+
+    parquet, digest = write(order.rows, order.features)
+    if hand_over is None:
+        return parquet, digest
+    hand_over(parquet, digest)
+    return b"", digest
+
+
+def _made(
+    order: Order, parts: Split, fitted: Fitted, fit_s: float, dataset: Future[tuple[bytes, str]]
+) -> Trained | NotTrained:
+    """The bundle of a fitted model, if its ONNX form answers as the model does."""
+    from flyball_trainer.training.parity import Parity, compare  # noqa: PLC0415 - heavy
+    from flyball_trainer.training.report import holdout_report  # noqa: PLC0415
+
+    began = time.perf_counter()
+    parquet, dataset_digest = dataset.result()
+    onnx, manifest = bundle(fitted.form, _draft(order, parts, dataset_digest))
+    held = parts.holdout.feature
+    parity = compare(fitted, onnx, held, task=order.task, names=order.features)
+    if not isinstance(parity, Parity) or not parity.holds:
+        needed = "an ONNX form that answers as the fitted model does; change the parameters"
+        return NotTrained("parity", parity.sentence, needed, False)
+    report = holdout_report(parts, fitted.scores(held), order.task, order.features)
+    report["parity"] = {
+        "rows": parity.rows,
+        "difference": parity.difference,
+        "worst": parity.sentence,
+    }
+    convert_s = time.perf_counter() - began
+    return Trained(onnx, manifest, report, parquet, dataset_digest, fit_s, convert_s)
+
+
+def _draft(order: Order, parts: Split, dataset_digest: str) -> Manifest:
+    from flyball_trainer.training.platform import platform_key  # noqa: PLC0415
+
+    return Manifest(
+        digest="",
+        pipeline=order.pipeline,
+        trainer=order.trainer,
+        kind=order.kind,
+        feature_digest=order.feature_digest,
+        features=order.features,
+        task=order.task,
+        input_name=INPUT,
+        output_name=OUTPUT,
+        parameters=dict(order.parameters),
+        trained_through=dict(order.trained_through),
+        trained_through_ms=order.trained_through_ms,
+        holdout_from_ms=parts.holdout_from_ms,
+        rows=len(parts.training),
+        dataset_digest=dataset_digest,
+        seed=order.seed,
+        platform=platform_key(order.kind),
+    )

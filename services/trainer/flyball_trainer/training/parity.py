@@ -1,0 +1,132 @@
+"""Whether the ONNX file answers as the fitted model does. The trainer's only room that knows ONNX Runtime."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from flyball_proto.columns import F64, Column
+from flyball_trainer.forms.boundaries import Probes, probes
+from flyball_trainer.forms.convert import INPUT, OUTPUT
+from flyball_trainer.kinds.catalogue import Fitted
+
+TOLERANCE: Final = 1e-5
+"""Absolute for probabilities; for regression times the larger of the score and the median score."""
+MAX_HOLDOUT_ROWS: Final = 500
+ERRORS_ONLY: Final = 3
+_FAILURES: Final = (
+    failures.Fail,
+    failures.InvalidArgument,
+    failures.InvalidGraph,
+    failures.InvalidProtobuf,
+    failures.NotImplemented,
+    failures.RuntimeException,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the two are apart at one row: `difference` is relative to the tolerance's scale.
+
+    That row is the worst one; but where the tolerance is exceeded, the first such row about a single
+    feature, because rows of a node come before those below it. `row` counts within `group`: holdout,
+    boundary, missing or extreme. `feature` is the one that the row is about, None = no single one.
+    """
+
+    rows: int
+    difference: float
+    group: str
+    row: int
+    feature: str | None
+    native: float
+    converted: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return self.difference <= TOLERANCE
+
+    @property
+    def sentence(self) -> str:
+        """The row for people."""
+        about = f" about feature {self.feature}" if self.feature else ""
+        return (
+            f"{self.group} row {self.row}{about}: the fitted model says {self.native:.9g}, its ONNX "
+            f"form {self.converted:.9g}, difference {self.difference:.3g} of at most {TOLERANCE:g}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unrunnable:
+    """ONNX Runtime does not take the file."""
+
+    sentence: str
+
+
+def compare(
+    fitted: Fitted, onnx: bytes, holdout: Column, *, task: str, names: tuple[str, ...]
+) -> Parity | Unrunnable:
+    """Both models' scores of holdout rows f32 (n, width), n > 0, and of the model's edge rows."""
+    known = Probes(
+        "holdout", holdout[-MAX_HOLDOUT_ROWS:], np.full(min(len(holdout), MAX_HOLDOUT_ROWS), -1)
+    )
+    groups = (known, *probes(fitted.form, known.feature))
+    rows = np.concatenate([group.feature for group in groups])
+    try:
+        converted = _session(onnx).run([OUTPUT], {INPUT: rows})[0]
+    except _FAILURES as error:
+        return Unrunnable(str(error).splitlines()[0][:200])
+    if converted.shape != (len(rows), 1):
+        return Unrunnable(f"scores of shape {converted.shape}, ({len(rows)}, 1) is right")
+    native, converted = fitted.scores(rows), converted[:, 0].astype(F64)
+    return _worst(groups, native, converted, _scale(native, len(known.about), task), names)
+
+
+def _worst(
+    groups: tuple[Probes, ...],
+    native: Column,
+    converted: Column,
+    scale: Column,
+    names: tuple[str, ...],
+) -> Parity:
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(native - converted) / scale
+    apart = np.where(np.isfinite(apart), apart, np.inf)
+    telling = (apart > TOLERANCE) & np.concatenate([group.about >= 0 for group in groups])
+    worst = int(np.argmax(telling if telling.any() else apart))
+    group, row = _place(groups, worst)
+    about = int(group.about[row])
+    return Parity(
+        rows=len(apart),
+        difference=float(apart[worst]),
+        group=group.group,
+        row=row,
+        feature=names[about] if about >= 0 else None,
+        native=float(native[worst]),
+        converted=float(converted[worst]),
+    )
+
+
+def _place(groups: tuple[Probes, ...], row: int) -> tuple[Probes, int]:
+    """The group of a row among all, and its number there."""
+    for group in groups[:-1]:
+        if row < len(group.about):
+            return group, row
+        row -= len(group.about)
+    return groups[-1], row
+
+
+def _scale(native: Column, known: int, task: str) -> Column:
+    if task != "regression":
+        return np.ones(len(native), F64)
+    usual = float(np.median(np.abs(native[:known])))
+    return np.maximum(np.abs(native), max(usual, float(np.finfo(np.float32).tiny)))
+
+
+def _session(onnx: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    return ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])
