@@ -188,6 +188,8 @@ class Model:
     epoch: int
     stage: str
     trainer: str
+    precision: str = ""
+    """Of the variant that answered; empty = float32, the model as it was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,9 @@ class Decisions:
     action: Sequence[str]
     action_index: Column  # u8 (n,), 0 = none
     quality: Column  # u8 (n,)
+    class_name: Sequence[str] = ()  # of a multiclass target
+    class_index: Column = field(default_factory=lambda: np.empty(0, U8))
+    """u8 (n,) for multiclass: the class that the score is about; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +318,9 @@ class Verdicts:
     opened: Sequence[Waiting] = ()
     released: Sequence[Released] = ()
     answered: Sequence[Answered] = ()
+    class_name: Sequence[str] = ()
+    class_index: Column = field(default_factory=lambda: np.empty(0, U8))
+    """As in `Decisions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +464,12 @@ def _put_models(message: pb.DecisionBatch | pb.VerdictBatch, batch: Decisions | 
     message.action.extend(batch.action)
     message.action_index = _bytes(batch.action_index, U8)
     message.quality = _bytes(batch.quality, U8)
+    message.class_name.extend(batch.class_name)
+    message.class_index = _bytes(batch.class_index, U8)
+
+
+def _classes(message: pb.DecisionBatch | pb.VerdictBatch, rows: int) -> Column:
+    return _column(message.class_index, U8, rows if message.class_name else 0, "class_index")
 
 
 def _get_models(message: pb.DecisionBatch | pb.VerdictBatch) -> tuple[Model, ...]:
@@ -541,6 +555,8 @@ def decode_decisions(data: bytes) -> Decisions:
         tuple(message.action),
         _column(message.action_index, U8, n, "action_index"),
         _column(message.quality, U8, n, "quality"),
+        tuple(message.class_name),
+        _classes(message, n),
     )
 
 
@@ -589,6 +605,8 @@ def decode_verdicts(data: bytes) -> Verdicts:
         tuple(map(_waiting, message.opened)),
         tuple(map(_released, message.released)),
         tuple(map(_answered, message.answered)),
+        tuple(message.class_name),
+        _classes(message, n),
     )
 
 
@@ -756,12 +774,16 @@ def _known(kind: type[_Word], value: int) -> _Word:
 
 def _model_ref(model: Model) -> pb.ModelRef:
     return pb.ModelRef(
-        digest=model.digest, epoch=model.epoch, stage=model.stage, trainer=model.trainer
+        digest=model.digest,
+        epoch=model.epoch,
+        stage=model.stage,
+        trainer=model.trainer,
+        precision=model.precision,
     )
 
 
 def _model(message: pb.ModelRef) -> Model:
-    return Model(message.digest, message.epoch, message.stage, message.trainer)
+    return Model(message.digest, message.epoch, message.stage, message.trainer, message.precision)
 
 
 def _tally(message: pb.Tally) -> Tally:

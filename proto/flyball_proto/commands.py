@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, Field
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import Wire
 from flyball_proto.holds import MAX_WHY_CHARS, Hold, Stop
+from flyball_proto.progress import Measures, SliceMeasures
+from flyball_proto.runtimes import RuntimeState
 
 
 class Failure(Wire):
@@ -75,6 +77,13 @@ class PipelineStatus(Wire):
     open_holds: int = Field(default=0, description="Decisions that wait for a person.")
     awaited: tuple[str, ...] = Field(
         default=(), description="What happens next and when, one sentence each."
+    )
+    runtimes: tuple[RuntimeState, ...] = Field(
+        default=(), description="Who answers, and with which epoch; those not gone."
+    )
+    disagree: str = Field(
+        default="",
+        description="How the runtimes' epochs differ from the deployment's; empty = not.",
     )
 
 
@@ -167,6 +176,69 @@ class DeploymentReply(Reply):
     """The deployment as it is now."""
 
     deployment: ActiveModel | None = None
+
+
+class Reproduce(Wire):
+    """`cmd.trainer.reproduce`: train a model again from its manifest and data set, and compare.
+
+    It takes as long as the training did; ask with a timeout of minutes.
+    """
+
+    pipeline: str = Field(min_length=1)
+    digest: str = Field(min_length=64, max_length=64)
+
+
+class Reproduction(Wire):
+    """What came of training again."""
+
+    digest: str
+    again: str = Field(description="Digest of the model that was made now.")
+    same: bool = Field(description="The digests are equal: the same bytes.")
+    platform: str = Field(description="On what the model was fitted.")
+    here: str = Field(description="On what it was fitted again.")
+    difference: float = Field(description="Largest distance of two scores on the data set.")
+    rows: int = Field(description="Rows of the data set that were scored by both.")
+    holds: bool = Field(description="Equal, or on another platform at most 1e-6 apart.")
+    took_s: float
+
+
+class ReproduceReply(Reply):
+    """What came of it."""
+
+    reproduction: Reproduction | None = None
+
+
+class CompareModels(Wire):
+    """`cmd.registry.compare`: two admitted models on the newest labelled rows neither was fitted to."""
+
+    pipeline: str = Field(min_length=1)
+    digest: str = Field(min_length=64, max_length=64)
+    other: str = Field(min_length=64, max_length=64)
+
+
+class ModelComparison(Wire):
+    """Two models side by side; for people, it is no evidence and moves nothing."""
+
+    digest: str
+    other: str
+    rows: int
+    first_ms: int
+    last_ms: int
+    metric: str
+    measures: Measures
+    other_measures: Measures
+    better_by: float = Field(description="Mean loss of the other less this one's.")
+    low: float = Field(description="95 % confidence interval over blocks, lower end.")
+    high: float
+    blocks: int
+    slices: tuple[SliceMeasures, ...] = ()
+    other_slices: tuple[SliceMeasures, ...] = ()
+
+
+class CompareReply(Reply):
+    """The comparison."""
+
+    comparison: ModelComparison | None = None
 
 
 class DoraRequest(Wire):

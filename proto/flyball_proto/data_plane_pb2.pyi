@@ -152,19 +152,21 @@ class FeatureBatch(_message.Message):
     def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., target_metric: _Optional[_Iterable[str]] = ..., target: _Optional[bytes] = ..., arrivals: _Optional[_Union[Arrivals, _Mapping]] = ...) -> None: ...
 
 class ModelRef(_message.Message):
-    __slots__ = ("digest", "epoch", "stage", "trainer")
+    __slots__ = ("digest", "epoch", "stage", "trainer", "precision")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     TRAINER_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     digest: str
     epoch: int
     stage: str
     trainer: str
-    def __init__(self, digest: _Optional[str] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., trainer: _Optional[str] = ...) -> None: ...
+    precision: str
+    def __init__(self, digest: _Optional[str] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., trainer: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
 
 class DecisionBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "class_name", "class_index")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -175,6 +177,8 @@ class DecisionBatch(_message.Message):
     ACTION_FIELD_NUMBER: _ClassVar[int]
     ACTION_INDEX_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -185,7 +189,9 @@ class DecisionBatch(_message.Message):
     action: _containers.RepeatedScalarFieldContainer[str]
     action_index: bytes
     quality: bytes
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ...) -> None: ...
+    class_name: _containers.RepeatedScalarFieldContainer[str]
+    class_index: bytes
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ...) -> None: ...
 
 class Waiting(_message.Message):
     __slots__ = ("decision", "element", "label_set", "action", "score", "risk", "category", "reason", "model", "time_ms", "expires_ms", "opened_ms")
@@ -250,7 +256,7 @@ class Answered(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., decision: _Optional[str] = ..., result: _Optional[int] = ..., detail: _Optional[str] = ..., by: _Optional[str] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class VerdictBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index", "opened", "released", "answered")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index", "opened", "released", "answered", "class_name", "class_index")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -269,6 +275,8 @@ class VerdictBatch(_message.Message):
     OPENED_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
+    CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -287,7 +295,9 @@ class VerdictBatch(_message.Message):
     opened: _containers.RepeatedCompositeFieldContainer[Waiting]
     released: _containers.RepeatedCompositeFieldContainer[Released]
     answered: _containers.RepeatedCompositeFieldContainer[Answered]
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ..., opened: _Optional[_Iterable[_Union[Waiting, _Mapping]]] = ..., released: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., answered: _Optional[_Iterable[_Union[Answered, _Mapping]]] = ...) -> None: ...
+    class_name: _containers.RepeatedScalarFieldContainer[str]
+    class_index: bytes
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ..., opened: _Optional[_Iterable[_Union[Waiting, _Mapping]]] = ..., released: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., answered: _Optional[_Iterable[_Union[Answered, _Mapping]]] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ...) -> None: ...
 
 class Tally(_message.Message):
     __slots__ = ("model", "rows", "not_finite", "action", "verdict", "category")

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from flyball_proto.events import Event, Wire
+from flyball_proto.events import Event, Precision, Wire
 
 MAX_REMEMBERED: Final = 64
 """Digests that were rolled back, remembered in a deployment's record; the oldest go first."""
@@ -17,6 +17,9 @@ class Placed(Wire):
     digest: str
     trainer: str
     feature_digest: str
+    precision: Precision = Field(
+        default="float32", description="The variant that every runtime of the pipeline can run."
+    )
 
 
 class Canary(Placed):
@@ -51,6 +54,7 @@ class ActiveModel(Wire):
     digest: str
     trainer: str
     feature_digest: str
+    precision: Precision = "float32"
     epoch: int = Field(ge=1)
     since: datetime
     reason: str
@@ -89,7 +93,12 @@ class ActiveModel(Wire):
     @property
     def active(self) -> Placed:
         """The active model."""
-        return Placed(digest=self.digest, trainer=self.trainer, feature_digest=self.feature_digest)
+        return Placed(
+            digest=self.digest,
+            trainer=self.trainer,
+            feature_digest=self.feature_digest,
+            precision=self.precision,
+        )
 
     @property
     def anchored(self) -> Placed:

@@ -49,6 +49,22 @@ class PipelineApplied(Event):
     by: str = Field(description="Who applied it.")
 
 
+Precision = Literal["float32", "float16", "int8"]
+"""How a variant of a model keeps its numbers; float32 is the model as it was trained."""
+
+
+class Variant(Wire):
+    """A smaller form of a model: `models/<digest>/model.<precision>.onnx`."""
+
+    precision: Literal["float16", "int8"]
+    digest: str = Field(description="SHA-256 of the file, hex.")
+    size_bytes: int = Field(ge=1)
+    difference: float = Field(
+        description="Largest distance of a score from the model's, on holdout and boundary rows."
+    )
+    tolerance: float = Field(description="Largest distance that was allowed.")
+
+
 class ModelTrained(Event):
     """A trainer has put a bundle into S3. Nothing has been checked yet."""
 
@@ -69,6 +85,11 @@ class ModelTrained(Event):
     fit_ms: float = 0.0
     fitted_at: AwareDatetime | None = Field(
         default=None, description="When the fit ended; conversion, proof and storing came then."
+    )
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        max_length=16,
+        description="What a person should know, e.g. a feature that predicts too well alone.",
     )
 
 
@@ -196,6 +217,11 @@ class ModelRecord(Wire):
     trained_through_ms: int = 0
     rows: int = 0
     valid_from: dict[str, int] = {}
+    dataset_digest: str = ""
+    warnings: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    latency_p99_ms: float = Field(default=0.0, description="Measured at admission.")
+    memory_bytes: int = Field(default=0, description="Measured at admission; 0 = not measured.")
 
 
 class Manifest(Wire):
@@ -219,8 +245,28 @@ class Manifest(Wire):
     holdout_from_ms: int = Field(
         default=0, description="Rows from this event time on were held out; 0 = none were."
     )
-    rows: int = 0
+    rows: int = Field(
+        default=0, description="Rows it was fitted to: the first so many of the data set."
+    )
+    fitted_until_ms: int = Field(
+        default=0,
+        description="Event time at which the last label that it was fitted to was complete: the "
+        "newest row's time and how far a label looks ahead.",
+    )
     dataset_digest: str = Field(default="", description="SHA-256 of the Parquet file in S3, hex.")
+    classes: tuple[str, ...] = Field(default=(), description="multiclass: in score order.")
+    class_weight: dict[str, float] = Field(
+        default={}, description="Class to the weight of its rows in the fit; empty = all 1."
+    )
+    searched: int = Field(default=0, ge=0, description="Settings that were tried before this one.")
+    executor: Literal["process", "dask"] = "process"
+    expected_digest: str = Field(
+        default="",
+        description="SHA-256, hex, of `expected.bin`: rows and what the fitted model itself says.",
+    )
+    variants: tuple[Variant, ...] = Field(
+        default=(), description="Made from the ONNX file, so not covered by what stands in it."
+    )
     seed: int = 0
     platform: str = Field(default="", description="Library versions and CPU that it was fitted on.")
 

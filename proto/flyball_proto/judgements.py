@@ -108,8 +108,19 @@ class CanaryJudged(Judgement):
     rows: int
 
 
+class Restarted(Judgement):
+    """A pipeline whose decisions come in here has another model: comparisons began anew."""
+
+    what = "restarted"
+    kind: Literal["restarted"] = "restarted"
+    upstream: str = Field(description="The pipeline that changed.")
+    upstream_digest: str
+    upstream_epoch: int
+    closed: tuple[str, ...] = Field(description="Trainers whose comparison was closed unfinished.")
+
+
 AnyJudgement = Annotated[
-    Superior | Concluded | Refreshed | RefreshRefused | Degraded | CanaryJudged,
+    Superior | Concluded | Refreshed | RefreshRefused | Degraded | CanaryJudged | Restarted,
     Field(discriminator="kind"),
 ]
 """What `evaluation.*.*` carries."""
@@ -119,13 +130,31 @@ class Drifted(Event):
     """Something about the stream changed: a reason to train, never to roll back."""
 
     domain, what = "drift", "drifted"
-    on: Literal["loss", "harm"] = Field(
-        description="The active model's loss rose, or the watch over the seat says that it does "
-        "harm and the anchor would be no better."
+    on: Literal["loss", "harm", "score", "features"] = Field(
+        description="The active model's loss rose; the watch over the seat says that it does harm and "
+        "the anchor would be no better; scores or inputs are unlike those of before."
     )
     event_ms: int
+    features: tuple[str, ...] = Field(
+        default=(), max_length=32, description="Which drifted, the most changed first."
+    )
     mark: str | None = None
     detail: str
+
+
+class ScoresSkewed(Event):
+    """A decision carries another score than its model gives here for the same row."""
+
+    domain, what = "runtime", "skewed"
+    digest: str
+    epoch: int
+    rows: int = Field(ge=1, description="Rows that were more than `tolerance` apart.")
+    looked_at: int = Field(ge=1, description="Rows that were scored again.")
+    apart: float = Field(description="The largest distance.")
+    tolerance: float
+    decision: str = Field(
+        description="The row that was farthest: `<pipeline>.<sequence>.<sample>`."
+    )
 
 
 class RegistrySettled(Event):

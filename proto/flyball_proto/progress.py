@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from flyball_proto.events import Wire
+from flyball_proto.events import Event, Wire
 
 
 class TrainerProgress(Wire):
@@ -36,6 +36,39 @@ class TrainerProgress(Wire):
     failed: str = Field(default="", description="Why the last training gave no model.")
 
 
+class Bin(Wire):
+    """Rows whose score lay together: what was said, and what came."""
+
+    rows: int
+    said: float = Field(description="Mean score.")
+    came: float = Field(description="Share of label 1; multiclass: of right answers.")
+
+
+class Measures(Wire):
+    """How good scores were on some rows; weighted. What does not fit the task is None or empty."""
+
+    rows: int = 0
+    loss: float | None = Field(default=None, description="Brier, or mean absolute error.")
+    accuracy: float | None = None
+    precision: float | None = Field(default=None, description="Multiclass: mean over classes.")
+    recall: float | None = Field(default=None, description="Multiclass: mean over classes.")
+    confusion: tuple[tuple[float, ...], ...] = Field(
+        default=(), description="Weight by class: rows the truth, columns the answer."
+    )
+    calibration_error: float | None = Field(
+        default=None, description="Expected calibration error over `calibration`."
+    )
+    calibration: tuple[Bin, ...] = ()
+
+
+class SliceMeasures(Wire):
+    """The measures of one value of a declared label."""
+
+    label: str
+    value: str
+    measures: Measures
+
+
 class ColumnFigures(Wire):
     """How good one column of scores was, prequentially."""
 
@@ -43,6 +76,12 @@ class ColumnFigures(Wire):
     rows: int
     loss: float | None = Field(description="Brier loss, or mean absolute error.")
     accuracy: float | None = None
+    whole: Measures = Measures()
+    recent: Measures = Field(default=Measures(), description="Over the newest blocks.")
+    since_succession: Measures = Field(
+        default=Measures(), description="Since the trainer in the seat took it."
+    )
+    slices: tuple[SliceMeasures, ...] = ()
 
 
 class Comparison(Wire):
@@ -95,6 +134,21 @@ class Standings(Wire):
     comparisons: tuple[Comparison, ...] = ()
     effect: Effect = Effect()
     judgements: int = Field(default=0, description="Number of the last judgement.")
+    why_not: str = Field(
+        default="", description="Why the pipeline cannot be evaluated; empty = it can."
+    )
+    opened: int = Field(default=0, description="Comparisons ever opened: the account of doubt.")
+    successions: int = Field(default=0, description="Comparisons that ended with `superior`.")
+
+
+class ModelsScored(Event):
+    """Where a pipeline's models stand, as an event: at each judgement and at most once a minute."""
+
+    domain, what = "model", "scored"
+    event_ms: int
+    mark: str | None = None
+    figures: tuple[ColumnFigures, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
 
 
 class StagePulse(Wire):

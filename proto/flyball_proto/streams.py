@@ -110,6 +110,7 @@ HOLDS: Final = Bucket("holds", 64 * MIB)
 STOPS: Final = Bucket("stops", MIB, history=8)
 PROGRESS: Final = Bucket("progress", 4 * MIB)
 STANDINGS: Final = Bucket("standings", 16 * MIB)
+RUNTIMES: Final = Bucket("runtimes", 4 * MIB)
 ACCESS: Final = Bucket("access", 4 * MIB)
 ELEMENTS: Final = Bucket("elements", 64 * MIB)
 POSITIONS: Final = Bucket("positions", 16 * MIB)
@@ -124,6 +125,7 @@ BUCKETS: Final = (
     STOPS,
     PROGRESS,
     STANDINGS,
+    RUNTIMES,
     ACCESS,
     ELEMENTS,
     POSITIONS,

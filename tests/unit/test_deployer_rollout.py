@@ -28,6 +28,7 @@ from flyball_proto.judgements import (
     Guard,
     Refreshed,
     RefreshRefused,
+    Restarted,
     Superior,
 )
 from flyball_proto.spec import parse_documents
@@ -144,6 +145,13 @@ REPORTS = (
     ),
     RefreshRefused(
         **judgement(NUMBER), trainer="recent", digest="a9", outcome="worse", detail="by 0.1"
+    ),
+    Restarted(
+        **judgement(NUMBER),
+        upstream="load",
+        upstream_digest="u1",
+        upstream_epoch=4,
+        closed=("recent",),
     ),
 )
 

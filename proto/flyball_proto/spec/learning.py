@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from flyball_proto.spec.base import (
     Count,
@@ -15,8 +15,16 @@ from flyball_proto.spec.base import (
     wrong,
 )
 from flyball_proto.spec.durations import PositiveMs
-from flyball_proto.spec.names import LabelName, ObjectName
-from flyball_proto.spec.parameters import Refused, refused_parameter
+from flyball_proto.spec.names import LabelName, ObjectName, nearest
+from flyball_proto.spec.parameters import (
+    ALLOWED,
+    PLUGIN,
+    PRECISIONS,
+    TASKS,
+    Refused,
+    is_plugin,
+    refused_parameter,
+)
 
 BASELINE = "baseline"
 """The built-in trainer that every pipeline has; no other may take its name."""
@@ -28,12 +36,70 @@ RESERVED = ("active", "anchor")
 Parameter = Annotated[bool, Field(strict=True)] | int | Number | str
 
 
+def _known_kind(kind: str) -> str:
+    """A built-in kind, or `plugin:<name>`."""
+    if kind in ALLOWED or (is_plugin(kind) and kind[len(PLUGIN) :].isidentifier()):
+        return kind
+    close = nearest(kind, ALLOWED)
+    raise wrong(
+        f"{', '.join(ALLOWED)}, or {PLUGIN}<name> of an installed plug-in",
+        found=repr(kind),
+        next_step=f"did you mean {close[0]}?" if close else "choose one of them",
+    )
+
+
+class Range(SpecModel):
+    """Numbers to draw from."""
+
+    low: Number = Field(description="The smallest.")
+    high: Number = Field(description="The largest.")
+    log: Flag = Field(default=False, description="Evenly over magnitudes; needs low above 0.")
+    whole: Flag = Field(default=False, description="Only whole numbers.")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            found = f"low {self.low:g}, high {self.high:g}{', log' if self.log else ''}"
+            raise wrong("low below high, and above 0 where log is true", found=found)
+        return self
+
+
+class Search(SpecModel):
+    """Settings that are drawn and tried before each training; the best one trains the model.
+
+    Trials are compared on rows that come before the holdout, by successive halving. However many
+    there are, they are one trainer, one challenger and one comparison.
+    """
+
+    trials: Annotated[int, Field(strict=True, ge=2, le=64)] = Field(
+        default=9, description="Settings that are drawn; the trainer's own parameters are one."
+    )
+    parameters: dict[str, tuple[Parameter, ...] | Range] = Field(
+        min_length=1,
+        max_length=16,
+        description="Name to values, e.g. {num_leaves: [7, 15, 31]}, or to a range, e.g. "
+        "{learning_rate: {low: 0.02, high: 0.3, log: true}}.",
+    )
+
+
+class ClassWeight(SpecModel):
+    """How much rows of a class count in a fit; binary classes are 0 and 1, in quotes."""
+
+    preset: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: each class counts as much as all others together."
+    )
+    weights: dict[str, Annotated[Number, Field(gt=0, le=1000)]] = Field(
+        default_factory=dict, max_length=64, description="Class to weight; those left out count 1."
+    )
+
+
 class Trainer(SpecModel):
     """One trainer; several run side by side and compete for the seat."""
 
     name: ObjectName = Field(description="Unique within the pipeline; `baseline` is taken.")
-    kind: Literal["lightgbm", "logistic", "ridge"] = Field(
-        description="logistic: binary and multiclass only; ridge: regression only."
+    kind: Annotated[str, AfterValidator(_known_kind)] = Field(
+        description="lightgbm, histogram, forest, mlp; logistic: binary and multiclass only; ridge: "
+        "regression only; plugin:<name>: an installed plug-in."
     )
     window_ms: PositiveMs | None = Field(
         default=None,
@@ -53,6 +119,20 @@ class Trainer(SpecModel):
         max_length=32,
         description="Of the library, by its own names, e.g. {num_leaves: 15}; the trainer knows "
         "which are safe.",
+    )
+    class_weight: Annotated[ClassWeight, shorthand("preset")] = Field(
+        default=ClassWeight(), description="balanced, or weights by class; not for regression."
+    )
+    search: Search | None = Field(
+        default=None, description="Settings to draw and try before each training."
+    )
+    executor: Literal["process", "dask"] = Field(
+        default="process",
+        description="dask: LightGBM's own Dask interface on the scheduler that the trainer's "
+        "settings name; lightgbm only.",
+    )
+    variants: tuple[Literal["float16", "int8"], ...] = Field(
+        default=(), max_length=2, description="Smaller forms for small machines; mlp only."
     )
 
 
@@ -151,8 +231,25 @@ def unusable_trainers(trainers: tuple[Trainer, ...], task: str) -> str | None:
         taken = " (built in)" if twice in (BASELINE, *RESERVED) else ""
         return f"trainer name {twice!r} twice{taken}"
     for trainer in trainers:
-        if (trainer.kind == "logistic") is (task == "regression") and trainer.kind != "lightgbm":
-            return f"trainer {trainer.name!r} of kind {trainer.kind} for task {task}"
+        if (found := _unusable(trainer, task)) is not None:
+            return f"trainer {trainer.name!r} {found}"
+    return None
+
+
+def _unusable(trainer: Trainer, task: str) -> str | None:
+    """What of a trainer does not go together."""
+    kind, weight = trainer.kind, trainer.class_weight
+    if not is_plugin(kind) and task not in TASKS[kind]:
+        return f"of kind {kind} for task {task}"
+    if task == "regression" and weight != ClassWeight():
+        return "with class_weight for task regression"
+    if weight.preset == "balanced" and weight.weights:
+        return "with class_weight both balanced and by class"
+    if trainer.executor == "dask" and (kind != "lightgbm" or trainer.search is not None):
+        return f"of kind {kind}{' with search' if trainer.search else ''} with executor dask"
+    for precision in trainer.variants:
+        if precision not in PRECISIONS.get(kind, ()):
+            return f"of kind {kind} with variant {precision}"
     return None
 
 
@@ -161,4 +258,16 @@ def refused_of(trainers: tuple[Trainer, ...], task: str) -> tuple[str, Refused] 
     for trainer in trainers:
         if refused := refused_parameter(trainer.kind, trainer.parameters, task):
             return trainer.name, refused
+        for drawn in drawn_extremes(trainer):
+            if refused := refused_parameter(trainer.kind, drawn, task):
+                return trainer.name, refused
     return None
+
+
+def drawn_extremes(trainer: Trainer) -> tuple[dict[str, bool | int | float | str], ...]:
+    """Settings of a search that stand for all of them: each value, or both ends of a range."""
+    found: list[dict[str, bool | int | float | str]] = []
+    for name, drawn in (trainer.search.parameters if trainer.search else {}).items():
+        ends = (drawn.low, drawn.high) if isinstance(drawn, Range) else drawn
+        found.extend({name: value} for value in ends)
+    return tuple(found)

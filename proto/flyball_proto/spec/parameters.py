@@ -20,6 +20,7 @@ CONVERTED_WRONGLY: Final[Mapping[str, tuple[Value, ...]]] = {
 }
 """Settings of LightGBM whose ONNX model would answer otherwise than the model that was fitted."""
 
+MULTICLASS_OBJECTIVES: Final = ("multiclass",)
 REGRESSION_OBJECTIVES: Final = ("regression", "regression_l1", "huber")
 BINARY_OBJECTIVES: Final = ("binary",)
 
@@ -72,7 +73,7 @@ _FLAG: Final = OneOf((False, True))
 
 LIGHTGBM: Final[Mapping[str, Allowed]] = {
     "boosting": OneOf(("gbdt", "dart")),
-    "objective": OneOf((*BINARY_OBJECTIVES, *REGRESSION_OBJECTIVES)),
+    "objective": OneOf((*BINARY_OBJECTIVES, *MULTICLASS_OBJECTIVES, *REGRESSION_OBJECTIVES)),
     "n_estimators": _whole(1, 2_000),
     "learning_rate": Between(0.001, 1),
     "num_leaves": _whole(2, 1_024),
@@ -106,11 +107,66 @@ RIDGE: Final[Mapping[str, Allowed]] = {
     "alpha": Between(0, 1e9),
     "seed": _whole(0, 2**31 - 1),
 }
+HISTOGRAM: Final[Mapping[str, Allowed]] = {
+    "max_iter": _whole(1, 2_000),
+    "learning_rate": Between(0.001, 1),
+    "max_leaf_nodes": _whole(2, 1_024),
+    "max_depth": _whole(1, 64),
+    "min_samples_leaf": _whole(1, 1_000_000),
+    "l2_regularization": Between(0, 1e6),
+    "max_bins": _whole(2, 255),
+    "max_features": _SHARE,
+    "seed": _whole(0, 2**31 - 1),
+}
+FOREST: Final[Mapping[str, Allowed]] = {
+    "n_estimators": _whole(1, 500),
+    "max_depth": _whole(1, 64),
+    "max_leaf_nodes": _whole(2, 4_096),
+    "min_samples_leaf": _whole(1, 1_000_000),
+    "max_features": _SHARE,
+    "bootstrap": _FLAG,
+    "seed": _whole(0, 2**31 - 1),
+}
+MLP: Final[Mapping[str, Allowed]] = {
+    "hidden_units": _whole(1, 256),
+    "hidden_layers": _whole(1, 3),
+    "activation": OneOf(("relu", "tanh")),
+    "alpha": Between(0, 1e3),
+    "learning_rate_init": Between(1e-5, 1),
+    "batch_size": _whole(1, 10_000),
+    "max_iter": _whole(1, 1_000),
+    "seed": _whole(0, 2**31 - 1),
+}
 ALLOWED: Final[Mapping[str, Mapping[str, Allowed]]] = {
     "lightgbm": LIGHTGBM,
     "logistic": LOGISTIC,
     "ridge": RIDGE,
+    "histogram": HISTOGRAM,
+    "forest": FOREST,
+    "mlp": MLP,
 }
+"""By kind. What a plug-in may be told it says itself; see `PLUGIN`."""
+
+TASKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "lightgbm": ("binary", "multiclass", "regression"),
+    "logistic": ("binary", "multiclass"),
+    "ridge": ("regression",),
+    "histogram": ("binary", "multiclass", "regression"),
+    "forest": ("binary", "multiclass", "regression"),
+    "mlp": ("binary", "multiclass", "regression"),
+}
+"""What each kind can learn."""
+
+PLUGIN: Final = "plugin:"
+"""Before the name of an entry point `flyball.trainers` that a trainer's machine has installed."""
+
+PRECISIONS: Final[Mapping[str, tuple[str, ...]]] = {"mlp": ("float16", "int8")}
+"""Variants that a kind can have beside the model as it was trained."""
+
+
+def is_plugin(kind: str) -> bool:
+    """Whether a kind is somebody else's; then only its trainer knows tasks and parameters."""
+    return kind.startswith(PLUGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +188,8 @@ def refused_parameter(
     kind: str, parameters: Mapping[str, Value], task: str | None = None
 ) -> Refused | None:
     """The first parameter of a trainer that is refused; None when all may be set so."""
+    if is_plugin(kind):
+        return None
     allowed = ALLOWED[kind]
     for name, value in parameters.items():
         found = f"parameter {name}: {shown(value)}"
@@ -155,7 +213,11 @@ def refused_parameter(
 
 def _objective(value: str, task: str | None) -> str | None:
     """What would be valid for the task; None when `value` is."""
-    valid = {"binary": BINARY_OBJECTIVES, "regression": REGRESSION_OBJECTIVES}.get(task or "")
+    valid = {
+        "binary": BINARY_OBJECTIVES,
+        "multiclass": MULTICLASS_OBJECTIVES,
+        "regression": REGRESSION_OBJECTIVES,
+    }.get(task or "")
     return None if valid is None or value in valid else f"objective: {listed(valid)}"
 
 

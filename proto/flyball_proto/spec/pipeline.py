@@ -140,6 +140,12 @@ class PipelineSpec(SpecModel):
         description="Actions; the highest threshold that is met wins. None: nothing is proposed.",
     )
     risk: Risk = Field(default=Risk(), description="What risk is accepted.")
+    upstream: tuple[ObjectName, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Pipelines whose decisions come in as metrics here. When one of them gets another "
+        "model, comparisons here begin anew.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> Self:
@@ -153,8 +159,9 @@ class PipelineSpec(SpecModel):
             raise wrong("at least one block of metrics", found="only features of truth")
         if found := unusable_trainers(self.trainers, task):
             raise wrong(
-                "different names; logistic for binary or multiclass, ridge for regression, "
-                "lightgbm for all",
+                "different names; logistic for binary or multiclass, ridge for regression; "
+                "class_weight not for regression; executor dask for lightgbm without search; "
+                "variants for mlp",
                 found=found,
             )
         if refused := refused_of(self.trainers, task):
@@ -165,6 +172,8 @@ class PipelineSpec(SpecModel):
             _check_decision(decision, self.target)
         if twice := repeated([f"{d.action} {d.label or ''}".strip() for d in self.decisions]):
             raise wrong("different actions", found=f"{twice!r} twice in decisions")
+        if twice := repeated(list(self.upstream)):
+            raise wrong("different pipelines", found=f"{twice!r} twice in upstream")
         if twice := repeated([b.name for b in self.risk.boundaries]):
             raise wrong("different boundary names", found=f"{twice!r} twice in boundaries")
         return self

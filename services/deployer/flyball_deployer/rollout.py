@@ -19,6 +19,7 @@ from flyball_proto.judgements import (
     Degraded,
     Refreshed,
     RefreshRefused,
+    Restarted,
     Superior,
 )
 from flyball_proto.spec import BASELINE
@@ -104,12 +105,19 @@ def _judged(
             return withdrawing.degraded(record, judgement, cause)
         case CanaryJudged():
             return promoting.canary_judged(record, judgement, policy, cause)
+        case Concluded() | RefreshRefused() | Restarted():
+            return moves.rest(record, _report(judgement))
+
+
+def _report(judgement: Concluded | RefreshRefused | Restarted) -> str:
+    """What is only told."""
+    match judgement:
         case Concluded():
-            found = f"{judgement.trainer} is {judgement.outcome}, not superior: a report"
-            return moves.rest(record, found)
+            return f"{judgement.trainer} is {judgement.outcome}, not superior: a report"
         case RefreshRefused():
-            found = f"{short(judgement.digest)} stays out of the seat: {judgement.outcome}"
-            return moves.rest(record, found)
+            return f"{short(judgement.digest)} stays out of the seat: {judgement.outcome}"
+        case Restarted():
+            return f"{judgement.upstream} changed: comparisons began anew"
 
 
 def _noted(made: Transition, judgement: AnyJudgement) -> Transition:

@@ -11,7 +11,7 @@ from flyball_registry.evidence.design import ACTIVE
 from flyball_registry.records.scoreboard import Effect, Mean, Scoreboard, Standing
 
 MAX_DETAIL_CHARS: Final = 500
-"""With it and the bounds of the evaluation a record has under 40 kB."""
+"""With it and the bounds of the evaluation a record has under 200 kB."""
 
 
 def standings(board: Scoreboard, contract: Contract, at: datetime) -> Standings:

@@ -48,6 +48,7 @@ def fit(rows: TrainingRows, task: str, parameters: Mapping[str, Value], seed: in
         raise FitError(f"LightGBM: {error}") from error
 
     def scores(feature: Column) -> Column:
-        return np.asarray(booster.predict(feature, num_threads=1), F64)
+        said = np.asarray(booster.predict(feature, num_threads=1), F64)
+        return said.reshape(len(feature), -1)
 
     return Fitted(scores, read(booster.model_to_string()))

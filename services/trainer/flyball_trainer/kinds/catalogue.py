@@ -5,16 +5,13 @@ Heavy libraries are imported when a kind is first used, in the worker process.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from flyball_kit.errors import PermanentError
 from flyball_proto.columns import Column
-from flyball_proto.spec.parameters import ALLOWED, Value, refused_parameter
+from flyball_proto.spec.parameters import ALLOWED, TASKS, Value, refused_parameter
 from flyball_trainer.forms.forest import Forest
 from flyball_trainer.forms.line import Line
 from flyball_trainer.rows import TrainingRows
-
-TASKS: Final = ("binary", "regression")
 
 
 class FitError(PermanentError):
@@ -27,7 +24,8 @@ class FitError(PermanentError):
 class Fitted:
     """A fitted model, native and as numbers.
 
-    `scores` gives f64 (n,) of features f32 (n, width): the probability of class 1, or the value.
+    `scores` gives f64 (n, outputs) of features f32 (n, width): the probability of class 1, or the
+    value, in one column; for multiclass the probability of each class.
     """
 
     scores: Callable[[Column], Column]
@@ -35,18 +33,28 @@ class Fitted:
 
 
 def fit(
-    kind: str, rows: TrainingRows, task: str, parameters: Mapping[str, Value], seed: int
+    kind: str,
+    rows: TrainingRows,
+    task: str,
+    parameters: Mapping[str, Value],
+    seed: int,
+    *,
+    classes: int = 0,
 ) -> Fitted:
     """Fit on one thread; the same rows, parameters and seed give the same model on one platform.
 
-    A parameter `seed` overrides the argument.
+    A parameter `seed` overrides the argument. `classes` is how many a multiclass target has; labels
+    are their places from 0, and a class that is not among the rows still has its column of scores.
+    Weights of classes are in `rows.weight` already.
 
     Raises:
         FitError: unknown kind, task or parameter, or rows that cannot be fitted.
         UnconvertibleError: the model has a part without ONNX form.
     """
-    if task not in TASKS:
-        raise FitError(f"task {task}: a model has one score a row; valid: {', '.join(TASKS)}")
+    if kind in TASKS and task not in TASKS[kind]:
+        raise FitError(f"{kind} cannot fit task {task}; it can fit {', '.join(TASKS[kind])}")
+    if classes:
+        raise FitError(f"{kind} cannot fit several classes yet")
     if (refused := refused_parameters(kind, parameters, task)) is not None:
         raise FitError(refused)
     own = {name: value for name, value in parameters.items() if name != "seed"}

@@ -36,7 +36,7 @@ def fit_logistic(
     prepared = _fitted(model, rows)
 
     def scores(feature: Column) -> Column:
-        found: Column = model.predict_proba(prepared.design(feature))[:, 1]
+        found: Column = model.predict_proba(prepared.design(feature))[:, 1:]
         return found
 
     return Fitted(scores, _line(prepared, model.coef_[0], model.intercept_[0], binary=True))
@@ -54,7 +54,7 @@ def fit_ridge(rows: TrainingRows, task: str, parameters: Mapping[str, Value], se
     prepared = _fitted(model, rows)
 
     def scores(feature: Column) -> Column:
-        found: Column = model.predict(prepared.design(feature))
+        found: Column = model.predict(prepared.design(feature))[:, None]
         return found
 
     return Fitted(scores, _line(prepared, model.coef_, model.intercept_, binary=False))

@@ -27,6 +27,8 @@ class Contract:
     gate_rows: int
     """Newest rows that the refresh gate looks at; no more are held out."""
     trainers: tuple[Trainer, ...]
+    classes: tuple[str, ...] = ()
+    """Of a multiclass target, in score order."""
 
     @property
     def window_ms(self) -> int:
@@ -51,4 +53,5 @@ def contract(pipeline: Pipeline, source: Source) -> Contract:
         spec.target.horizon_ms if spec.target.kind == "future" else 0,
         spec.promotion.refresh.gate_rows,
         spec.trainers,
+        spec.target.classes,
     )

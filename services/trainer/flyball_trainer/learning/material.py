@@ -43,4 +43,9 @@ class Material:
             max_holdout_rows=contract.gate_rows,
             trained_through=dict(sorted(self._through.items())),
             trained_through_ms=now_ms,
+            classes=contract.classes,
+            class_weight=trainer.class_weight,
+            search=trainer.search,
+            executor=trainer.executor,
+            variants=trainer.variants,
         )

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from flyball_proto.events import Manifest
+from flyball_proto.spec.learning import ClassWeight, Search
 from flyball_proto.spec.parameters import Value
 from flyball_trainer.forms.convert import INPUT, OUTPUT, bundle
 from flyball_trainer.forms.forest import UnconvertibleError
@@ -40,6 +41,12 @@ class Order:
     seed: int = 0
     trained_through: Mapping[str, int] = field(default_factory=dict)
     trained_through_ms: int = 0
+    classes: tuple[str, ...] = ()
+    """Of a multiclass target, in score order."""
+    class_weight: ClassWeight = field(default_factory=ClassWeight)
+    search: Search | None = None
+    executor: Literal["process", "dask"] = "process"
+    variants: tuple[Literal["float16", "int8"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +144,7 @@ def _made(
     if not isinstance(parity, Parity) or not parity.holds:
         needed = "an ONNX form that answers as the fitted model does; change the parameters"
         return NotTrained("parity", parity.sentence, needed, False)
-    report = holdout_report(parts, fitted.scores(held), order.task, order.features)
+    report = holdout_report(parts, fitted.scores(held)[:, 0], order.task, order.features)
     report["parity"] = {
         "rows": parity.rows,
         "difference": parity.difference,
@@ -167,5 +174,8 @@ def _draft(order: Order, parts: Split, dataset_digest: str) -> Manifest:
         rows=len(parts.training),
         dataset_digest=dataset_digest,
         seed=order.seed,
+        classes=order.classes,
+        executor=order.executor,
+        fitted_until_ms=int(parts.training.time_ms[-1]) + order.label_ahead_ms,
         platform=platform_key(order.kind),
     )

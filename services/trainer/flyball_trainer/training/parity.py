@@ -80,7 +80,7 @@ def compare(
         return Unrunnable(str(error).splitlines()[0][:200])
     if converted.shape != (len(rows), 1):
         return Unrunnable(f"scores of shape {converted.shape}, ({len(rows)}, 1) is right")
-    native, converted = fitted.scores(rows), converted[:, 0].astype(F64)
+    native, converted = fitted.scores(rows)[:, 0], converted[:, 0].astype(F64)
     return _worst(groups, native, converted, _scale(native, len(known.about), task), names)
 
 
