@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker
 
 from flyball_proto.events import Manifest
-from flyball_registry.scoring.sessions import CALL_TIMEOUT_S, Session, UnusableModelError
+from flyball_registry.scoring.sessions import (
+    CALL_TIMEOUT_S,
+    Session,
+    UnusableModelError,
+    outputs_of,
+)
 
 ALLOWED_OPSETS: Final = {"": 21, "ai.onnx": 21, "ai.onnx.ml": 4}
 """Operator domains and the newest version of each that runtimes at the edge know."""
@@ -23,6 +28,8 @@ MAX_NODES: Final = 1_000
 
 PROBE_VALUES: Final = (0.0, 1.0, -1.0, 1e-6, -1e6, 1e6)
 MAX_WORDS: Final = 200
+SUM: Final = 1e-3
+"""Probabilities of all classes sum to 1 within this."""
 
 # An untrusted graph can make the checker fail in any of these ways.
 _FAILURES: Final = (
@@ -100,22 +107,23 @@ def valid(opened: Opened) -> Unfit | None:
 
 
 def shapes(opened: Opened, manifest: Manifest) -> Unfit | None:
-    """One input f32 (n, features), one output f32 (n, 1), named as in the manifest."""
+    """One input f32 (n, features), one output f32 (n, scores), named as in the manifest."""
     constants = {tensor.name for tensor in opened.graph.initializer}
     inputs = [i for i in opened.graph.input if i.name not in constants]
     wanted = f"{manifest.input_name} f32 (n, {len(manifest.features)})"
     if len(inputs) != 1 or not _is(inputs[0], manifest.input_name, len(manifest.features)):
         return Unfit("input", _described(inputs), wanted)
     outputs = list(opened.graph.output)
-    if len(outputs) != 1 or not _is(outputs[0], manifest.output_name, 1):
-        return Unfit("output", _described(outputs), f"{manifest.output_name} f32 (n, 1)")
+    wide = outputs_of(manifest)
+    if len(outputs) != 1 or not _is(outputs[0], manifest.output_name, wide):
+        return Unfit("output", _described(outputs), f"{manifest.output_name} f32 (n, {wide})")
     return None
 
 
 def finite(onnx: bytes, manifest: Manifest) -> Unfit | None:
-    """One finite score a row on probe rows, also where features are missing.
+    """Finite scores on probe rows, also where features are missing; probabilities of classes.
 
-    A binary model's scores are probabilities. The graph is run as it stands, nothing of it is
+    Those of several classes sum to 1. The graph is run as it stands, nothing of it is
     computed beforehand, and a run that takes long is ended.
     """
     rows = probe_rows(len(manifest.features))
@@ -125,12 +133,14 @@ def finite(onnx: bytes, manifest: Manifest) -> Unfit | None:
         scores = np.asarray(session.run(rows, timeout_s=CALL_TIMEOUT_S), np.float64)
     except UnusableModelError as error:
         return Unfit("scores", _words(error), limit)
-    if scores.shape != (len(rows), 1):
-        return Unfit("scores", f"shape {scores.shape}", f"shape ({len(rows)}, 1)")
+    if scores.shape != (shape := (len(rows), outputs_of(manifest))):
+        return Unfit("scores", f"shape {scores.shape}", f"shape {shape}")
     if (bad := int(np.count_nonzero(~np.isfinite(scores)))) > 0:
         return Unfit("scores", f"{bad} that are not finite", limit)
     if manifest.task != "regression" and (scores.min() < 0 or scores.max() > 1):
         return Unfit("scores", f"{scores.min():g} to {scores.max():g}", "probabilities, 0 to 1")
+    if manifest.task == "multiclass" and (worst := np.abs(scores.sum(axis=1) - 1).max()) > SUM:
+        return Unfit("scores", f"probabilities that miss 1 by {worst:g}", f"at most {SUM:g}")
     return None
 
 

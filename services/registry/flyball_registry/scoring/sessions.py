@@ -44,6 +44,11 @@ class UnusableModelError(PermanentError):
     kind = "unusable-model"
 
 
+def outputs_of(manifest: Manifest) -> int:
+    """Scores a row has: one probability a class, or one number."""
+    return len(manifest.classes) if manifest.task == "multiclass" else 1
+
+
 class Session:
     """Scores of rows, on one thread, so that the same rows give the same bits."""
 
@@ -59,31 +64,33 @@ class Session:
         options.log_severity_level = ERRORS_ONLY
         if not optimised:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self._input, self._outputs = manifest.input_name, [manifest.output_name]
+        self._input, self._names = manifest.input_name, [manifest.output_name]
+        self.outputs = outputs_of(manifest)
         try:
             self._session = ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])
         except _FAILURES as error:
             raise UnusableModelError(f"the model cannot be loaded: {error}") from error
 
     def scores(self, features: Column) -> Column:
-        """Scores f64 (n,) of features f32 (n, width), rounded; infinity where there is no number.
+        """Scores of features f32 (n, width), rounded: f64 (n,), or (n, k) of a model of k classes.
 
-        A single row is scored as two: runtimes compute one row in another way than many.
+        A row with an output that is no finite number is infinity in all. A single row is scored as
+        two: runtimes compute one row in another way than many.
 
         Raises:
             UnusableModelError: it fails on these rows.
         """
         rows = len(features)
         if not rows:
-            return np.empty(0, F64)
+            return np.empty(0 if self.outputs == 1 else (0, self.outputs), F64)
         batch = features if rows > 1 else np.concatenate((features, features))
-        raw = self.run(np.ascontiguousarray(batch, F32)).reshape(-1)[:rows].astype(F64)
+        raw = self.run(np.ascontiguousarray(batch, F32)).reshape(len(batch), -1)[:rows].astype(F64)
         scores: Column = raw.round(DECIMALS) + 0.0  # there is no minus zero
-        scores[~np.isfinite(scores)] = np.inf
-        return scores
+        scores[~np.isfinite(scores).all(axis=1)] = np.inf
+        return scores[:, 0] if self.outputs == 1 else scores
 
     def run(self, features: Column, *, timeout_s: float | None = None) -> Column:
-        """Raw scores f32, (n, 1) of a model that fits its manifest.
+        """Raw scores f32, (n, outputs) of a model that fits its manifest.
 
         Raises:
             UnusableModelError: it fails, or takes longer than `timeout_s`.
@@ -94,7 +101,7 @@ class Session:
             timer = threading.Timer(timeout_s, lambda: setattr(how, "terminate", True))
             timer.start()
         try:
-            scores: Column = self._session.run(self._outputs, {self._input: features}, how)[0]
+            scores: Column = self._session.run(self._names, {self._input: features}, how)[0]
         except _FAILURES as error:
             took = f"ended after {timeout_s:g} s: " if how.terminate and timeout_s else ""
             raise UnusableModelError(f"the model cannot be run: {took}{error}") from error
