@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flyball_proto.columns import U32, U64, Column, Flow, Rows, Skipped
+from flyball_proto.columns import U8, U32, U64, Column, Decisions, Flow, Rows, Skipped
 
 
 def merge_flows(flows: Sequence[Flow]) -> Flow:
@@ -56,6 +56,19 @@ def merge_rows(parts: Sequence[Rows]) -> Rows:
         tuple(label_sets),
         np.asarray([label_of[i] for i in range(len(elements))], U32),
     )
+
+
+def merge_classes(parts: Sequence[Decisions]) -> tuple[tuple[str, ...], Column]:
+    """Shared `class_name` and `class_index`; none unless every part with rows has them."""
+    told = [part for part in parts if len(part.rows)]
+    if not told or not all(part.class_name for part in told):
+        return (), np.empty(0, U8)
+    names: dict[str, int] = {}
+    indexes = []
+    for part in told:
+        mapped = [names.setdefault(name, len(names)) for name in part.class_name]
+        indexes.append(np.asarray(mapped, U8)[part.class_index])
+    return tuple(names), np.concatenate(indexes)
 
 
 def _padded(skipped: Skipped) -> tuple[str, ...]:

@@ -113,8 +113,10 @@ def judged(draw: st.DrawFn, kind: type[c.Decisions] | type[c.Verdicts]) -> Any:
         draw(column(c.U8, n, len(actions) + 1)),
         draw(column(c.U8, n)),
     )
+    classes = tuple(draw(st.lists(NAMES, max_size=3)))
+    told = (classes, draw(column(c.U8, n if classes else 0, max(1, len(classes)))))
     if kind is c.Decisions:
-        return c.Decisions(*common)
+        return c.Decisions(*common, *told)
     reasons = tuple(draw(st.lists(st.text(max_size=20), max_size=3)))
     return c.Verdicts(
         *common,
@@ -123,6 +125,8 @@ def judged(draw: st.DrawFn, kind: type[c.Decisions] | type[c.Verdicts]) -> Any:
         draw(column(c.F64, n)),
         reasons,
         draw(column(c.U16, n, len(reasons) + 1)),
+        class_name=told[0],
+        class_index=told[1],
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.test_inference_fold import SEAT, decided, features, message, scoring
 
 from flyball_inference.gauge import MAX_CALLS, TRIP_ROWS, Gauge
-from flyball_inference.propose import Rules
+from flyball_inference.propose import Rules, Step
 from flyball_inference.seat import Seat, Voice
 from flyball_proto import sticky
 from flyball_proto.columns import F32, U32, Column, Decisions, Features, Model, decode_decisions
@@ -38,7 +38,7 @@ def seat(percent: int, active: Calls | None = None, canary: Calls | None = None)
         active=Voice(ACTIVE, active or Calls(0.0)),
         canary=Voice(CANARY, canary or Calls(10.0)),
         percent=percent,
-        rules=Rules(("offload",), ((10.5, 1),)),
+        rules=Rules(("offload",), (Step(10.5, 1),)),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flyball_inference.fold import DamagedBatchError, ForeignFeaturesError, Scoring
 from flyball_inference.gauge import Gauge
-from flyball_inference.propose import Rules
+from flyball_inference.propose import Rules, Step
 from flyball_inference.seat import Seat, Voice
 from flyball_kit.fold import Input, InputChanged, Output
 from flyball_proto.columns import (
@@ -37,7 +37,7 @@ SEAT = Seat(
     Voice(ACTIVE, lambda features: features[:, :1]),
     DIGEST,
     2,
-    Rules(("offload",), ((0.5, 1),)),
+    Rules(("offload",), (Step(0.5, 1),)),
     7,
 )
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball_inference.propose import Rules, compile_rules, propose
+from flyball_inference.propose import Rules, Step, compile_rules, propose
 from flyball_inference.scoring import score
 from flyball_proto.columns import F32, F64, Column
 from flyball_proto.spec import Decision
@@ -42,7 +42,7 @@ def test_a_score_that_is_not_finite_is_nan_and_proposes_nothing(bad: float) -> N
     scores, not_finite = score(Model(), column(bad, 1.0))
     assert not_finite == 1
     assert np.isnan(scores[0])
-    assert propose(scores, Rules(("act",), ((-1e30, 1),))).tolist() == [0, 1]
+    assert propose(scores, Rules(("act",), (Step(-1e30, 1),))).action_index.tolist() == [0, 1]
 
 
 def rules(*decisions: tuple[str, float]) -> Rules:
@@ -58,18 +58,38 @@ def test_the_highest_threshold_that_is_met_wins_wherever_it_stands(
 ) -> None:
     for order in ((("watch", 0.5), ("offload", 0.85)), (("offload", 0.85), ("watch", 0.5))):
         compiled = rules(*order)
-        (index,) = propose(np.array([found], F64), compiled)
+        (index,) = propose(np.array([found], F64), compiled).action_index
         assert ("", *compiled.actions)[index] == wanted
 
 
 def test_of_equal_thresholds_the_first_in_the_specification_wins() -> None:
     compiled = rules(("first", 0.5), ("second", 0.5))
-    assert compiled.actions[propose(np.array([0.6]), compiled)[0] - 1] == "first"
+    assert compiled.actions[propose(np.array([0.6]), compiled).action_index[0] - 1] == "first"
 
 
-def test_rules_for_a_class_never_apply_to_a_single_score() -> None:
-    compiled = compile_rules([Decision(action="act", score_at_least=0.0, label="storm")])
-    assert propose(np.array([1.0]), compiled).tolist() == [0]
+CLASSES = ("calm", "rain", "storm")
+
+
+def test_of_several_classes_the_likeliest_is_said_and_one_that_meets_its_rule_before_it() -> None:
+    decisions = [
+        Decision(action="close", score_at_least=0.3, label="storm"),
+        Decision(action="warn", score_at_least=0.9, label="rain"),
+    ]
+    said = propose(
+        np.array([[0.6, 0.3, 0.1], [0.5, 0.1, 0.4], [0.04, 0.95, 0.01], [0.2, 0.5, 0.3]]),
+        compile_rules(decisions, CLASSES),
+    )
+    assert said.action_index.tolist() == [0, 1, 2, 1]
+    assert [CLASSES[i] for i in said.class_index] == ["calm", "storm", "rain", "storm"]
+    assert said.score.tolist() == [0.6, 0.4, 0.95, 0.3]
+
+
+def test_one_class_without_a_number_makes_the_row_none() -> None:
+    scored = score(lambda rows: rows, np.array([[0.5, np.nan, 0.5], [0.1, 0.2, 0.7]], F32))
+    assert scored.not_finite == 1
+    said = propose(scored.scores, compile_rules([], CLASSES))
+    assert np.isnan(said.score[0])
+    assert (said.action_index[0], said.class_index[1]) == (0, 2)
 
 
 @given(
@@ -82,7 +102,8 @@ def test_proposals_agree_with_the_rule_read_literally(
     decisions: list[tuple[str, float]], scores: list[float]
 ) -> None:
     compiled = rules(*decisions)
-    found = [("", *compiled.actions)[i] for i in propose(np.array(scores, F64), compiled)]
+    said = propose(np.array(scores, F64), compiled)
+    found = [("", *compiled.actions)[i] for i in said.action_index]
     for value, action in zip(scores, found, strict=True):
         met = [(t, -place, a) for place, (a, t) in enumerate(decisions) if value >= t]
         assert action == (max(met)[2] if met else "")

@@ -77,7 +77,10 @@ class Desk:
     def specify(self, pipeline: Pipeline, revision: int) -> None:
         """The pipeline's record changed; its rules hold from the next output on."""
         is_first = self._rules is None
-        self._rules = (compile_rules(pipeline.spec.decisions), revision)
+        self._rules = (
+            compile_rules(pipeline.spec.decisions, pipeline.spec.target.classes),
+            revision,
+        )
         if self._seat is not None:
             self._seat = replace(self._seat, rules=self._rules[0], rules_revision=revision)
         if is_first:

@@ -41,7 +41,7 @@ class Scorer(Protocol):
     """Scores rows by one model; counts on the way what it likes."""
 
     def scores(self, voice: Voice, features: Column) -> Column:
-        """Scores f64 (n,) of features f32 (n, width); see `scoring.score`."""
+        """Scores f64 (n,) or (n, outputs) of features f32 (n, width); see `scoring.score`."""
         ...
 
     def timed_scores(self, voice: Voice, features: Column) -> Column:
@@ -130,6 +130,7 @@ def decide(batches: Sequence[Features], seat: Seat, scorer: Scorer) -> Decisions
         "decisions": seat.rules_revision,
     }
     models, index, scores = _scored(seat, rows, _joined([b.feature for b in batches]), scorer)
+    said = propose(scores, seat.rules)
     return Decisions(
         pipeline=batches[0].pipeline,
         feature_digest=seat.feature_digest,
@@ -137,10 +138,12 @@ def decide(batches: Sequence[Features], seat: Seat, scorer: Scorer) -> Decisions
         rows=rows,
         model=models,
         model_index=index,
-        score=scores,
+        score=said.score,
         action=seat.rules.actions,
-        action_index=propose(scores, seat.rules),
+        action_index=said.action_index,
         quality=_joined([b.quality for b in batches]),
+        class_name=seat.rules.classes if len(said.class_index) else (),
+        class_index=said.class_index,
     )
 
 
@@ -152,10 +155,9 @@ def _scored(
         index = np.zeros(len(rows), U8)
         return (seat.active.model,), index, scorer.scores(seat.active, features)
     voices = (seat.active, seat.canary)
-    index, scores = (
-        by_canary(rows, seat.canary.model.digest, seat.percent),
-        np.empty(len(rows), F64),
-    )
+    index = by_canary(rows, seat.canary.model.digest, seat.percent)
+    outputs = len(seat.rules.classes)
+    scores = np.empty((len(rows), outputs) if outputs else len(rows), F64)
     for place, voice in enumerate(voices):
         mine = index == place
         if mine.any():

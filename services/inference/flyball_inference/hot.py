@@ -55,6 +55,7 @@ class Hot:
             input_name=manifest.input_name,
             output_name=manifest.output_name,
             width=len(manifest.features),
+            outputs=max(1, len(manifest.classes)),
         )
         loaded = self._loaded[placed.digest] = Loaded(manifest, session)
         self._unkept.append(bundle)

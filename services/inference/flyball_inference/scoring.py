@@ -11,11 +11,11 @@ DECIMALS: Final = 6
 """Rounded before any comparison: a model's last bits depend on the batch."""
 
 Run = Callable[[Column], Column]
-"""Features f32 (n, width) to raw scores (n, 1)."""
+"""Features f32 (n, width) to raw scores (n, outputs)."""
 
 
 class Scored(NamedTuple):
-    """Scores f64 (n,), and how many of them are no numbers."""
+    """Scores f64 (n,), of several outputs (n, outputs), and how many rows have no number."""
 
     scores: Column
     not_finite: int
@@ -25,17 +25,18 @@ def score(run: Run, features: Column) -> Scored:
     """Score features f32 (n, width).
 
     A single row is scored as two, because runtimes compute one row in another way than many.
-    A score that is not finite is NaN: it is recorded, and nothing is ever proposed for it.
+    A score that is not finite is NaN: it is recorded, and nothing is ever proposed for it. Of
+    several outputs one that is not finite makes the whole row NaN.
     """
     rows = len(features)
     if not rows:
         return Scored(np.empty(0, F64), 0)
     batch = features if rows > 1 else np.concatenate((features, features))
-    raw = run(batch).reshape(-1)[:rows].astype(F64)
+    raw = run(batch)[:rows].astype(F64)
     scores: Column = raw.round(DECIMALS)
     scores += 0.0  # there is no minus zero
-    finite = np.isfinite(scores)
+    finite = np.isfinite(scores).all(axis=1)
     not_finite = rows - int(np.count_nonzero(finite))
     if not_finite:
         scores[~finite] = np.nan
-    return Scored(scores, not_finite)
+    return Scored(scores[:, 0] if scores.shape[1] == 1 else scores, not_finite)

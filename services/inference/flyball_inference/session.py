@@ -34,11 +34,14 @@ class UnusableModelError(PermanentError):
 class Session:
     """Scores of rows. One thread, so that the same rows give the same bits."""
 
-    def __init__(self, onnx: bytes, *, input_name: str, output_name: str, width: int) -> None:
+    def __init__(
+        self, onnx: bytes, *, input_name: str, output_name: str, width: int, outputs: int = 1
+    ) -> None:
         """Load the model and run it a few times; blocks, so call it in a thread.
 
         Raises:
-            UnusableModelError: it cannot be loaded or run on `width` features.
+            UnusableModelError: it cannot be loaded or run on `width` features, or does not give
+                `outputs` scores a row.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -49,12 +52,14 @@ class Session:
             self._session = ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])
             for rows in range(2, 2 + WARM_UP_CALLS):
                 shape = np.asarray(self.run(np.zeros((rows, width), F32))).shape
-                if shape != (rows, 1):
-                    raise ValueError(f"{rows} rows give scores of shape {shape}, not ({rows}, 1)")
+                if shape != (rows, outputs):
+                    raise ValueError(
+                        f"{rows} rows give scores of shape {shape}, not ({rows}, {outputs})"
+                    )
         except _FAILURES as error:
             raise UnusableModelError(f"the model cannot be used: {error}") from error
 
     def run(self, features: Column) -> Column:
-        """Raw scores f32 (n, 1) of features f32 (n, width)."""
+        """Raw scores f32 (n, outputs) of features f32 (n, width)."""
         scores: Column = self._session.run(self._outputs, {self._input: features})[0]
         return scores

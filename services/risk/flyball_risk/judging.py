@@ -24,7 +24,7 @@ from flyball_proto.columns import (
     Verdicts,
     Waiting,
 )
-from flyball_proto.merge import merge_flows, merge_rows
+from flyball_proto.merge import merge_classes, merge_flows, merge_rows
 from flyball_risk.ladder import Proposal, Ruling, error_probability, judge
 from flyball_risk.partition import Changes, Partition
 from flyball_risk.policy import Policy
@@ -118,6 +118,7 @@ def assemble(
     revisions = {"policy": policy.revision} | ({"stop": stop_revision} if stop_revision else {})
     flow = merge_flows([p.batch.flow for p in parts] or [Flow()])
     newest = parts[-1].batch if parts else None
+    class_name, class_index = merge_classes([p.batch for p in parts])
     return Verdicts(
         policy.pipeline,
         newest.feature_digest if newest else "",
@@ -137,6 +138,8 @@ def assemble(
         tuple(changes.opened),
         tuple(changes.released),
         tuple(changes.answered),
+        class_name,
+        class_index,
     )
 
 
