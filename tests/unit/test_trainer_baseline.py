@@ -150,3 +150,28 @@ def test_a_baseline_that_was_delivered_once_keeps_its_digest(
 ) -> None:
     found = catalogue("p", **spec)
     assert write(baseline(found.pipelines["p"], found.sources["p"]))[1].digest[:16] == digest
+
+
+CLASSES = ["calm", "rain", "storm", "flood"]
+
+
+def test_of_several_classes_the_one_that_was_true_last_is_likeliest() -> None:
+    blocks = [{"metric": "load", "windows": [4], "aggregates": ["last"]}, {"truth": [1]}]
+    found = catalogue(
+        "p", features=blocks, **target("multiclass", kind="feedback", classes=CLASSES)
+    )
+    onnx, manifest = write(baseline(found.pipelines["p"], found.sources["p"]))
+    assert manifest.classes == tuple(CLASSES)
+    rows = np.float32([[0.5, 2], [0.5, 0], [0.5, np.nan]])
+    (scores,) = ReferenceEvaluator(onnx).run(["score"], {"features": rows})
+    assert scores == pytest.approx(
+        np.array([[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05], [0.25] * 4]), abs=1e-6
+    )
+
+
+def test_without_the_truth_that_arrived_every_class_is_as_likely() -> None:
+    found = catalogue("p", **target("multiclass", kind="feedback", classes=CLASSES))
+    onnx, manifest = write(baseline(found.pipelines["p"], found.sources["p"]))
+    rows = np.zeros((2, len(manifest.features)), np.float32)
+    (scores,) = ReferenceEvaluator(onnx).run(["score"], {"features": rows})
+    assert scores == pytest.approx(np.full((2, 4), 0.25))

@@ -7,6 +7,7 @@
     binary, agg(metric) - own OP c  the same of a change of 0, a constant
     feedback, regression          the newest truth that had arrived, the feature `@truth.lag.1`
     feedback, binary              0.5 + 0.35 * (2 * truth - 1) of the same: 0.15 or 0.85
+    feedback, multiclass          0.85 for the class that was true last, the rest shared by the others
     feedback without that feature, or a target that is known at once: a constant
 
 The last value is the feature `<metric>.last`; without it the mean over the smallest window; without
@@ -50,7 +51,10 @@ class Logistic:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """`0.5 + confidence * (2 * truth - 1)`; a truth beyond 0 and 1 counts as the nearer of them."""
+    """`0.5 + confidence * (2 * truth - 1)`; a truth beyond 0 and 1 counts as the nearer of them.
+
+    Of k classes the true one gets `0.5 + confidence`, the others share what is left.
+    """
 
     confidence: float
 
@@ -82,6 +86,8 @@ class Baseline:
     feature_digest: str
     features: tuple[str, ...]
     guess: Guess
+    classes: tuple[str, ...] = ()
+    """Of a multiclass target, in score order: a guess is made of each."""
 
 
 def baseline(pipeline: Pipeline, source: Source) -> Baseline:
@@ -93,6 +99,7 @@ def baseline(pipeline: Pipeline, source: Source) -> Baseline:
         feature_digest(pipeline, source),
         tuple(feature.name for feature in plan),
         guess(pipeline, source, plan),
+        pipeline.spec.target.classes,
     )
 
 
@@ -118,9 +125,9 @@ def _of_feedback(task: str, classes: int, plan: tuple[Feature, ...]) -> Guess:
     prior = {"binary": 0.5, "multiclass": 1 / max(classes, 1)}.get(task, 0.0)
     newest = (TRUTH, "lag", 1)
     columns = [i for i, f in enumerate(plan) if (f.metric, f.aggregate, f.window_rows) == newest]
-    if not columns or task == "multiclass":
+    if not columns:
         return Guess(prior)
-    return Guess(prior, columns[0], repeated=Repeated(CONFIDENCE) if task == "binary" else None)
+    return Guess(prior, columns[0], repeated=Repeated(CONFIDENCE) if task != "regression" else None)
 
 
 def _range(source: Source, metric: str) -> tuple[float, float] | None:
