@@ -50,6 +50,7 @@ def build(settings: Settings | None = None) -> FastStream:
         settings.workers,
         settings.fit_timeout_s,
         lambda: secrets.randbelow(settings.delay_ms_max + 1) / 1000,
+        scheduler=settings.dask_scheduler,
     )
 
     def learner(contract: Contract) -> Learner:

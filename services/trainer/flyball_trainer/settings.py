@@ -22,6 +22,11 @@ class Settings(KitSettings):
     fit_timeout_s: float = Field(
         default=120.0, gt=0, description="A training that takes longer is given up and reported."
     )
+    dask_scheduler: str = Field(
+        default="",
+        pattern=r"^((tcp|tls)://\S+:\d+)?$",
+        description="Where trainers with `executor: dask` fit, e.g. tcp://dask:8786; empty: they fail.",
+    )
     retain_mib: int = Field(
         default=64,
         ge=1,

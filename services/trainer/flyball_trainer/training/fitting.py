@@ -47,6 +47,8 @@ class Order:
     search: Search | None = None
     executor: Literal["process", "dask"] = "process"
     variants: tuple[Literal["float16", "int8"], ...] = ()
+    scheduler: str = ""
+    """Where Dask is asked to fit; the pool of workers fills it in from the settings."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,7 @@
 """Worker processes: started when they may be needed, kept warm, replaced when they die or dawdle."""
 
 import asyncio
+import dataclasses
 import logging
 import pickle
 import sys
@@ -35,13 +36,19 @@ class Workers:
     """At most `count` processes; more orders wait for one. A `tasks.Runner`: stopping ends them.
 
     `delay_s` is asked before each order for how long to wait, to show in tests that nothing
-    depends on it.
+    depends on it. `scheduler` is where a worker asks Dask to fit what is to be fitted there; the
+    service itself never talks to it.
     """
 
     def __init__(
-        self, count: int, timeout_s: float, delay_s: Callable[[], float] = lambda: 0.0
+        self,
+        count: int,
+        timeout_s: float,
+        delay_s: Callable[[], float] = lambda: 0.0,
+        *,
+        scheduler: str = "",
     ) -> None:
-        self._timeout_s, self._delay_s = timeout_s, delay_s
+        self._timeout_s, self._delay_s, self._scheduler = timeout_s, delay_s, scheduler
         self._free = asyncio.Semaphore(count)
         self._idle: list[Process] = []
         self._all: set[Process] = set()
@@ -82,7 +89,8 @@ class Workers:
             WorkerLostError: the worker died, or took longer than `timeout_s`; another one takes its
                 place.
         """
-        frame = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+        placed = dataclasses.replace(order, scheduler=self._scheduler)
+        frame = pickle.dumps(placed, pickle.HIGHEST_PROTOCOL)
         async with self._free:
             begun()
             if delay_s := self._delay_s():
