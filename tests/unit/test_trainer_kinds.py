@@ -129,3 +129,13 @@ def test_the_service_can_import_the_training_without_its_libraries() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"), [("lightgbm", "binary"), ("logistic", "binary"), ("ridge", "regression")]
+)
+def test_importance_adds_up_to_one_and_finds_what_matters(kind: str, task: str) -> None:
+    found = fit(kind, training_rows(2_000, task), task, {}, 0).importance
+    assert found.sum() == pytest.approx(1)
+    assert found.argmax() == 0
+    assert found.min() >= 0

@@ -9,7 +9,7 @@ import numpy as np
 from flyball_proto.columns import F32, F64, Column
 from flyball_proto.spec.parameters import LIGHTGBM, Between, Value
 from flyball_trainer.forms.forest import read
-from flyball_trainer.kinds.catalogue import FitError, Fitted
+from flyball_trainer.kinds.catalogue import FitError, Fitted, shares
 from flyball_trainer.rows import TrainingRows
 
 DEFAULTS: Final[Mapping[str, Value]] = {
@@ -51,4 +51,5 @@ def fit(rows: TrainingRows, task: str, parameters: Mapping[str, Value], seed: in
         said = np.asarray(booster.predict(feature, num_threads=1), F64)
         return said.reshape(len(feature), -1)
 
-    return Fitted(scores, read(booster.model_to_string()))
+    gain = booster.feature_importance("gain")
+    return Fitted(scores, read(booster.model_to_string()), shares(gain))

@@ -6,8 +6,10 @@ Heavy libraries are imported when a kind is first used, in the worker process.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from flyball_kit.errors import PermanentError
-from flyball_proto.columns import Column
+from flyball_proto.columns import F64, Column
 from flyball_proto.spec.parameters import ALLOWED, TASKS, Value, refused_parameter
 from flyball_trainer.forms.forest import Forest
 from flyball_trainer.forms.line import Line
@@ -25,11 +27,20 @@ class Fitted:
     """A fitted model, native and as numbers.
 
     `scores` gives f64 (n, outputs) of features f32 (n, width): the probability of class 1, or the
-    value, in one column; for multiclass the probability of each class.
+    value, in one column; for multiclass the probability of each class. `importance` f64 (width,)
+    says how much each feature has to say, >= 0, summing to 1, or all 0 where nothing is known.
     """
 
     scores: Callable[[Column], Column]
     form: Forest | Line
+    importance: Column
+
+
+def shares(importance: Column) -> Column:
+    """Numbers >= 0 scaled to sum to 1, f64; all 0 when they are, or when one is not finite."""
+    said = np.asarray(importance, F64)
+    total = said.sum()
+    return said / total if np.isfinite(total) and total > 0 else np.zeros(len(said), F64)
 
 
 def fit(

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from flyball_proto.columns import F64, Column
 from flyball_proto.spec.parameters import Value
 from flyball_trainer.forms.line import Line, Standard, standard
-from flyball_trainer.kinds.catalogue import FitError, Fitted
+from flyball_trainer.kinds.catalogue import FitError, Fitted, shares
 from flyball_trainer.rows import TrainingRows
 
 MAX_ITERATIONS: Final = 200
@@ -39,7 +39,8 @@ def fit_logistic(
         found: Column = model.predict_proba(prepared.design(feature))[:, 1:]
         return found
 
-    return Fitted(scores, _line(prepared, model.coef_[0], model.intercept_[0], binary=True))
+    line = _line(prepared, model.coef_[0], model.intercept_[0], binary=True)
+    return Fitted(scores, line, _importance(line))
 
 
 def fit_ridge(rows: TrainingRows, task: str, parameters: Mapping[str, Value], seed: int) -> Fitted:
@@ -57,7 +58,8 @@ def fit_ridge(rows: TrainingRows, task: str, parameters: Mapping[str, Value], se
         found: Column = model.predict(prepared.design(feature))[:, None]
         return found
 
-    return Fitted(scores, _line(prepared, model.coef_, model.intercept_, binary=False))
+    line = _line(prepared, model.coef_, model.intercept_, binary=False)
+    return Fitted(scores, line, _importance(line))
 
 
 def _fitted(model: Any, rows: TrainingRows) -> Standard:
@@ -82,3 +84,8 @@ def _line(prepared: Standard, coefficients: Column, intercept: float, *, binary:
     if not (np.isfinite(coefficients).all() and np.isfinite(line.intercept)):
         raise FitError("found coefficients that are not finite; raise alpha or lower C")
     return line
+
+
+def _importance(line: Line) -> Column:
+    """What a standard deviation of a feature, and its absence, move."""
+    return shares(np.abs(line.slope) + np.abs(line.absent))
