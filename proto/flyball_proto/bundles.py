@@ -16,7 +16,8 @@ MAX_OMS_BYTES: Final = 64 << 10
 MAX_EXPECTED_BYTES: Final = 8 << 20
 MAX_EXPECTED_ROWS: Final = 1_024
 ADDED_LATER: Final = (
-    "fitted_until_ms", "classes", "class_weight", "searched", "executor", "expected_digest", "variants",
+    "fitted_until_ms", "classes", "class_weight", "searched", "executor", "expected_digest", "variants", "first_sequence",
+    "first_ms",
 )  # fmt: skip
 """Fields of a manifest that stand in its bytes only where they say something, so that a manifest
 which an earlier version wrote has the same bytes and the same digest."""

@@ -1,7 +1,8 @@
 """One digest over what was decided, whatever the message borders were.
 
 Covers element, event time, position in the report, score, proposed action, verdict, category and
-model of every row, in input order; no wall-clock time, no sequence, no risk text.
+model of every row, of several classes also the class, in input order; no wall-clock time, no
+sequence, no risk text.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ class DecisionsDigest:
                     str(rows.time_ms[i]),
                     str(rows.sample[i]),
                     str(score[i]),
+                    *([batch.class_name[batch.class_index[i]]] if batch.class_name else ()),
                     actions[batch.action_index[i]],
                     str(batch.verdict[i]),
                     str(batch.category[i]),

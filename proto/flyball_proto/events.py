@@ -45,6 +45,9 @@ class PipelineApplied(Event):
     domain, what = "pipeline", "applied"
     revision: int = Field(ge=1, description="Revision of the pipeline's record in KV `pipelines`.")
     source: str
+    source_revision: int = Field(
+        default=0, ge=0, description="Of the source's record; 0 = not told."
+    )
     feature_digest: str
     by: str = Field(description="Who applied it.")
 
@@ -245,6 +248,10 @@ class Manifest(Wire):
     holdout_from_ms: int = Field(
         default=0, description="Rows from this event time on were held out; 0 = none were."
     )
+    first_sequence: int = Field(
+        default=0, ge=0, description="The oldest METRICS sequence among the rows it was fitted to."
+    )
+    first_ms: int = Field(default=0, description="The oldest event time among them.")
     rows: int = Field(
         default=0, description="Rows it was fitted to: the first so many of the data set."
     )

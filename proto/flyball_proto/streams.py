@@ -93,12 +93,16 @@ def partition_transform(partitions: int) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One JetStream key-value bucket, written by compare-and-set."""
+    """One JetStream key-value bucket, written by compare-and-set.
+
+    With `max_age_s` what was not written for so long is gone; 0 keeps for ever.
+    """
 
     name: str
     max_bytes: int
     history: int = 1
     max_value_bytes: int = MIB
+    max_age_s: int = 0
 
 
 PIPELINES: Final = Bucket("pipelines", 16 * MIB, history=8)
@@ -110,7 +114,7 @@ HOLDS: Final = Bucket("holds", 64 * MIB)
 STOPS: Final = Bucket("stops", MIB, history=8)
 PROGRESS: Final = Bucket("progress", 4 * MIB)
 STANDINGS: Final = Bucket("standings", 16 * MIB)
-RUNTIMES: Final = Bucket("runtimes", 4 * MIB)
+RUNTIMES: Final = Bucket("runtimes", 4 * MIB, max_age_s=3600)
 ACCESS: Final = Bucket("access", 4 * MIB)
 ELEMENTS: Final = Bucket("elements", 64 * MIB)
 POSITIONS: Final = Bucket("positions", 16 * MIB)

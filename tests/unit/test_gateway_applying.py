@@ -95,3 +95,30 @@ def test_an_invalid_document_is_refused_with_every_mistake() -> None:
 def test_status_names_the_active_model_or_none() -> None:
     (seen,) = statuses(RUNNING, {}, Around(NOW))
     assert (seen.pipeline, seen.revision, seen.model) == ("p", 4, None)
+
+
+def chained(**upstream: list[str]) -> list[dict[str, Any]]:
+    """Documents of pipelines by name, each with what it rests on."""
+    return [
+        document for name, ups in upstream.items() for document in documents(name, upstream=ups)
+    ]
+
+
+def test_a_pipeline_may_rest_on_others_that_come_with_it_or_were_applied() -> None:
+    assert planned(chained(a=["b", "p"], b=[])).steps
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"a": ["nowhere"]}, "'nowhere', which is not applied; valid: p"),
+        ({"a": ["a"]}, "a → a comes back to itself"),
+        ({"a": ["b"], "b": ["c"], "c": ["a"]}, "a → b → c → a comes back to itself"),
+    ],
+)
+def test_what_a_pipeline_rests_on_must_be_there_and_not_rest_on_it(
+    wanted: dict[str, list[str]], words: str
+) -> None:
+    failure = refused(chained(**wanted))
+    assert failure.kind == "invalid-spec"
+    assert words in failure.message

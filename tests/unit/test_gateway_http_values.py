@@ -56,6 +56,7 @@ def test_rows_come_newest_first_and_are_whole():
         "element": "b",
         "labels": {"site": "s1"},
         "score": 0.2,
+        "class_name": None,
         "action": "offload",
         "model": "a" * 64,
         "trainer": "recent",

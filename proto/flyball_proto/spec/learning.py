@@ -61,6 +61,9 @@ class Range(SpecModel):
         if not self.low < self.high or (self.log and self.low <= 0):
             found = f"low {self.low:g}, high {self.high:g}{', log' if self.log else ''}"
             raise wrong("low below high, and above 0 where log is true", found=found)
+        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
+            found = f"low {self.low:g}, high {self.high:g}, whole"
+            raise wrong("whole numbers for low and high where whole is true", found=found)
         return self
 
 

@@ -61,6 +61,8 @@ def plan(documents: Sequence[object], known: Known) -> Plan | Failure:
         {**known.catalogue.sources, **asked.sources},
         {**known.catalogue.pipelines, **asked.pipelines},
     )
+    if unfit := [reason for name in asked.pipelines for reason in _upstream(name, after)]:
+        return Failure(kind="invalid-spec", message="\n".join(unfit))
     if conflicts := [
         reason
         for name, before in known.catalogue.pipelines.items()
@@ -74,6 +76,37 @@ def plan(documents: Sequence[object], known: Known) -> Plan | Failure:
 def key_of(value: Source | Pipeline) -> Key:
     """Where an object's record is."""
     return f"{value.kind.lower()}.{value.name}"
+
+
+def _upstream(name: str, after: Catalogue) -> Iterable[str]:
+    """What a pipeline rests on is applied, and does not rest on it."""
+    for other in after.pipelines[name].spec.upstream:
+        if other not in after.pipelines:
+            known = ", ".join(sorted(set(after.pipelines) - {name})) or "none is applied yet"
+            yield (
+                f"pipeline {name}: upstream names {other!r}, which is not applied; valid: {known}; "
+                "apply it first, or in the same file"
+            )
+        elif path := _way(other, name, after):
+            yield (
+                f"pipeline {name}: upstream {' → '.join((name, *path))} comes back to itself; a "
+                "pipeline cannot rest on its own decisions: take one of them out"
+            )
+
+
+def _way(start: str, end: str, after: Catalogue) -> tuple[str, ...]:
+    """From one pipeline upstream to another, both included; empty = there is no way."""
+    ways, seen = [(start,)], {start}
+    while ways:
+        way = ways.pop()
+        if way[-1] == end:
+            return way
+        found = after.pipelines.get(way[-1])
+        for other in found.spec.upstream if found else ():
+            if other not in seen:
+                seen.add(other)
+                ways.append((*way, other))
+    return ()
 
 
 def _conflicts(

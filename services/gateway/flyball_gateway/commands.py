@@ -82,6 +82,7 @@ class Commands:
             at=clock.utc_now(),
             revision=own,
             source=source.name,
+            source_revision=of_source,
             feature_digest=feature_digest(pipeline, source),
             by=by,
         )

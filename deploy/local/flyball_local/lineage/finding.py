@@ -189,6 +189,7 @@ def _pick(stored: _Stored, sequence: int, sample: int) -> DecidedRow | None:
         labels=rows.label_set[int(rows.label_index[element])],
         time_ms=int(rows.time_ms[i]),
         score=float(batch.score[i]),
+        class_name=batch.class_name[int(batch.class_index[i])] if batch.class_name else None,
         action=batch.action[action - 1] if action else None,
         verdict=Verdict(int(batch.verdict[i])),
         category=Category(int(batch.category[i])),

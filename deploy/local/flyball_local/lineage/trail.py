@@ -30,6 +30,8 @@ class DecidedRow:
     labels: str
     time_ms: int
     score: float
+    class_name: str | None
+    """Of several classes the one that the score is about."""
     action: str | None
     verdict: Verdict
     category: Category
@@ -104,7 +106,9 @@ def lines(trail: Trail) -> Iterator[str]:
         yield _entry("signed", f"by {trail.signature.key}")
     if (spec := trail.applied) is not None:
         words = f"revision {spec.revision} of {spec.pipeline}, applied by {spec.by} {_at(spec.at)}"
-        yield _entry("spec", f"{words}, source {spec.source}, features {spec.feature_digest[:8]}")
+        of_source = f" revision {spec.source_revision}" if spec.source_revision else ""
+        features = f"features {spec.feature_digest[:8]}"
+        yield _entry("spec", f"{words}, source {spec.source}{of_source}, {features}")
     for words in trail.missing:
         yield _entry("missing", words)
 
@@ -112,7 +116,8 @@ def lines(trail: Trail) -> Iterator[str]:
 def _row_lines(row: DecidedRow) -> Iterator[str]:
     proposed = f" → {row.action}" if row.action else ", proposes nothing"
     yield _entry("decision", f"{row.id}: {row.element}, {_ms(row.time_ms)}")
-    yield _entry("", f"score {row.score:g}{proposed}")
+    of = f" of {row.class_name}" if row.class_name else ""
+    yield _entry("", f"score {row.score:g}{of}{proposed}")
     why = f": {row.reason}" if row.reason else ""
     name, category = row.verdict.name.lower(), row.category.name.lower()
     yield _entry("verdict", f"{name}, {category} risk {row.risk:.2f}{why}")
@@ -151,6 +156,9 @@ def _manifest_lines(manifest: Manifest) -> Iterator[str]:
     )
     if through:
         yield _entry("learnt", f"up to {_ms(manifest.trained_through_ms)}: METRICS {through}")
+    if manifest.first_ms:
+        first = f"from {_ms(manifest.first_ms)} on, METRICS {manifest.first_sequence}"
+        yield _entry("", f"{manifest.rows} rows {first}")
     if manifest.holdout_from_ms:
         yield _entry("", f"rows from {_ms(manifest.holdout_from_ms)} on were held out")
     if manifest.dataset_digest:

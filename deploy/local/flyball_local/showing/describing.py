@@ -107,7 +107,7 @@ def _decisions(batch: Decisions) -> str:
         return words
     i = int(proposing[np.argmax(batch.score[proposing])])
     action = batch.action[batch.action_index[i] - 1]
-    return f"{words}, highest {_element(batch.rows, i)} {action} at score {batch.score[i]:g}"
+    return f"{words}, highest {_element(batch.rows, i)} {action} at {_score(batch, i)}"
 
 
 def _verdicts(batch: Verdicts) -> str:
@@ -121,11 +121,17 @@ def _verdicts(batch: Verdicts) -> str:
     return f"{words}; {_row(batch, int(acting[np.argmax(batch.risk[acting])]))}"
 
 
+def _score(batch: Decisions | Verdicts, i: int) -> str:
+    """`score 0.91`, of several classes `score 0.91 of storm`."""
+    of = f" of {batch.class_name[batch.class_index[i]]}" if batch.class_name else ""
+    return f"score {batch.score[i]:g}{of}"
+
+
 def _row(batch: Verdicts, i: int) -> str:
     action = batch.action[batch.action_index[i] - 1]
     reason = batch.reason[batch.reason_index[i] - 1] if batch.reason_index[i] else ""
     return (
-        f"{_element(batch.rows, i)} {action} at score {batch.score[i]:g}: "
+        f"{_element(batch.rows, i)} {action} at {_score(batch, i)}: "
         f"{Verdict(int(batch.verdict[i])).name.lower()}, "
         f"{Category(int(batch.category[i])).name.lower()} risk {batch.risk[i]:g}"
         f"{f' ({reason})' if reason else ''}"
@@ -255,8 +261,10 @@ def _verdict_object(batch: Verdicts) -> dict[str, Any]:
 
 def _proposed(batch: Decisions | Verdicts) -> dict[str, list[Any]]:
     models = [batch.model[i] for i in batch.model_index.tolist()]
+    classes = [batch.class_name[i] for i in batch.class_index.tolist()]
     return {
         "score": batch.score.tolist(),
+        **({"class": classes} if classes else {}),
         "action": [batch.action[i - 1] if i else None for i in batch.action_index.tolist()],
         "model": [model.digest for model in models],
         "trainer": [model.trainer for model in models],

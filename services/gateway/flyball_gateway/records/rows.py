@@ -22,6 +22,9 @@ class DecisionRow(BaseModel):
     element: str
     labels: dict[str, str]
     score: float | None = Field(description="None: the model gave no finite score.")
+    class_name: str | None = Field(
+        default=None, description="Of several classes the one that the score is about."
+    )
     action: str | None = Field(description="Proposed; None: nothing is to be done.")
     model: str = Field(description="Digest of the model that decided.")
     trainer: str
@@ -93,6 +96,7 @@ def _decided(batch: Decisions | Verdicts, i: int) -> dict[str, Any]:
         "element": rows.element[place],
         "labels": json.loads(rows.label_set[int(rows.label_index[place])]),
         "score": score if math.isfinite(score) else None,
+        "class_name": batch.class_name[int(batch.class_index[i])] if batch.class_name else None,
         "action": batch.action[action - 1] if action else None,
         "model": model.digest,
         "trainer": model.trainer,
