@@ -2,8 +2,13 @@
 
     scale (regression only)  ->  pilot of 20 blocks  ->  bets, no word before 40 blocks
 
-A comparison keeps its number, its level and its margin for life. It is `superior` only after one
-whole season, and not against the veto of a slice.
+A comparison keeps its number, its level and its margin for life. It is `superior` only when a whole
+number of seasons was bet on, at least one, and not against the veto of a slice.
+
+Why whole seasons: an advantage that comes and goes with the day lets the evidence rise through every
+good half of it. Bets on independent blocks whose means over a season sum to no more than nothing
+multiply, over that season, to at most 1 on average (by the inequality of the means), wherever in the
+day it begins. So the evidence at ends of seasons keeps its level, and only there.
 """
 
 import math
@@ -34,6 +39,9 @@ from flyball_registry.evidence.slices import Labelled, Slice
 UNDECIDED_BLOCKS: Final = 500
 """First report that a comparison is undecided, in base blocks; then at each doubling."""
 
+PILOTS: Final = tuple(betting.PILOT_BLOCKS * factor for factor in (1, 2, 4, 8, 16))
+"""Base blocks of a pilot, by the size of its blocks."""
+
 Word = Literal["superior", "inferior", "equivalent", "undecided"]
 KINDS: Final[dict[Word, type[Outcome]]] = {
     "superior": Superior,
@@ -58,6 +66,9 @@ class Comparison(Wire):
     slices: dict[str, Slice] = Field(default_factory=dict)
     said: tuple[Word, ...] = ()
     report_at: int = UNDECIDED_BLOCKS
+    pilots_ms: tuple[int, ...] = ()  # when 20, 40, 80, 160, 320 base blocks had ended
+    seasons: int = 0  # whole ones bet on
+    whole_ms: int = -1  # end of the block with which the last of them was whole
 
     @classmethod
     def begin(cls, trainer: str, over: str, design: Design) -> Self:
@@ -104,9 +115,11 @@ class Comparison(Wire):
         if self.scale.reference is None:
             return self._with({"scale": self.scale.close()}, Sums()), None
         difference, loss = self.sums.means
+        bets, _ = betting.extend(self.bets, (difference,))
         closed = self._with(
             {
-                "bets": betting.extend(self.bets, (difference,))[0],
+                **self._looked(bets, end_ms, design.season_ms),
+                "bets": bets,
                 "usual": self.usual.add(self.usual.part(end_ms, design.season_ms), loss),
                 "slices": slices.close(self.slices, design.margin, design.min_block_rows),
             },
@@ -119,11 +132,20 @@ class Comparison(Wire):
         word = betting.verdict(self.bets, self.alpha)
         if word != "superior":
             return word, ""
-        if end_ms - self.first_ms < design.season_ms:
+        if design.season_ms and not self.seasons:
             return "continue", "better so far, but less than one season was compared"
         if (worse := slices.veto(self.slices)) is not None:
             return "continue", f"better on the whole, but worse where {worse}"
+        if design.season_ms and end_ms != self.whole_ms:
+            return "continue", "better so far, to be decided when the next season is whole"
         return word, ""
+
+    def season_left_ms(self, now_ms: int, season_ms: int) -> int:
+        """Until the next whole number of seasons; from the pilot's end on they are counted."""
+        begun = self._begun_ms(self.bets)
+        if not season_ms or begun is None:
+            return season_ms
+        return season_ms - (now_ms - begun) % season_ms
 
     def outcome(self, word: Word, detail: str, end_ms: int) -> Outcome:
         """A word to be announced, with all figures beside it."""
@@ -138,6 +160,25 @@ class Comparison(Wire):
     def is_outgrown(self) -> bool:
         """Whether errors outgrew the frozen scale, so that a new comparison must open."""
         return self.scale.is_outgrown and "superior" not in self.said
+
+    def _looked(self, bets: Bets, end_ms: int, season_ms: int) -> dict[str, object]:
+        """Whether a season became whole with the block that ends, and where later ones begin."""
+        update, begun = dict[str, object](), self._begun_ms(bets)
+        if bets.base_blocks in PILOTS:
+            update["pilots_ms"] = (*self.pilots_ms, end_ms)
+        if not season_ms or begun is None or bets.carried:
+            return update
+        seasons = (end_ms - begun) // season_ms
+        if bets.factor != self.bets.factor:
+            return {**update, "seasons": seasons}
+        if seasons > self.seasons:
+            update |= {"seasons": seasons, "whole_ms": end_ms}
+        return update
+
+    def _begun_ms(self, bets: Bets) -> int | None:
+        """End of the pilot; None while it runs."""
+        at = PILOTS.index(betting.PILOT_BLOCKS * bets.factor)
+        return self.pilots_ms[at] if at < len(self.pilots_ms) else None
 
     def _with(self, update: dict[str, object], sums: Sums) -> Self:
         return self.model_copy(update={**update, "sums": sums})
