@@ -96,7 +96,8 @@ def _upstream(name: str, after: Catalogue) -> Iterable[str]:
 
 def _way(start: str, end: str, after: Catalogue) -> tuple[str, ...]:
     """From one pipeline upstream to another, both included; empty = there is no way."""
-    ways, seen = [(start,)], {start}
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen = {start}
     while ways:
         way = ways.pop()
         if way[-1] == end:

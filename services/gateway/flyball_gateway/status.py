@@ -12,6 +12,7 @@ from flyball_proto.commands import PipelineStatus
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Stop
 from flyball_proto.progress import Standings, TrainerProgress
+from flyball_proto.runtimes import RuntimeState, alive, disagreement
 from flyball_proto.spec import Pipeline, feature_digest
 
 
@@ -30,6 +31,7 @@ class Around:
     open_holds: Mapping[str, int] = field(default_factory=dict)
     arrived: Mapping[str, bool | None] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    runtimes: Sequence[RuntimeState] = ()
 
 
 def statuses(
@@ -47,6 +49,7 @@ def _status(
 ) -> PipelineStatus:
     name, source = pipeline.name, known.catalogue.source_of(pipeline)
     stop = around.stops.get(name)
+    runtimes = alive((r for r in around.runtimes if r.pipeline == name), around.at)
     now = Situation(
         pipeline,
         source,
@@ -68,6 +71,8 @@ def _status(
         stopped=stop if stop is not None and stop.stopped else None,
         open_holds=now.open_holds,
         awaited=awaited(now),
+        runtimes=tuple(runtimes),
+        disagree=disagreement(record.epoch, runtimes, around.at) if record else "",
         **_deployment(record),
     )
 

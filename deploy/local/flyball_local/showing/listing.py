@@ -64,6 +64,8 @@ def _facts(found: PipelineStatus, now: datetime) -> Iterable[tuple[str, str]]:
     yield "anchor", f"a rollback leads to {short(found.anchor)}" if found.anchor else ""
     canary = f"{short(found.canary or '')} answers for {found.canary_percent} % of the elements"
     yield "canary", canary if found.canary else ""
+    for i, sentence in enumerate(filter(None, found.disagree.split("; "))):
+        yield "" if i else "fleet", sentence
     yield "last", found.outcome or ""
     if found.stopped and found.stopped.stopped:
         why = f": {found.stopped.why}" if found.stopped.why else ""

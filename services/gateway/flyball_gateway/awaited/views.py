@@ -18,6 +18,7 @@ from flyball_kit.kv import Kv
 from flyball_proto import streams, subjects
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
+from flyball_proto.runtimes import RuntimeState
 from flyball_proto.streams import Bucket, Stream
 
 T = TypeVar("T", bound=BaseModel)
@@ -48,10 +49,11 @@ class Views:
 
     async def around(self, sources: Collection[str]) -> Around:
         """Everything as it is now; `sources` are asked for whether they ever sent anything."""
-        progress, standings, stops, arrived, refused = await asyncio.gather(
+        progress, standings, stops, runtimes, arrived, refused = await asyncio.gather(
             self._all(streams.PROGRESS, TrainerProgress),
             self._all(streams.STANDINGS, Standings),
             self._all(streams.STOPS, Stop),
+            self._all(streams.RUNTIMES, RuntimeState),
             asyncio.gather(*map(self._has_arrived, sources)),
             self._refused(),
         )
@@ -63,6 +65,7 @@ class Views:
             Counter(self._open.values()),
             dict(zip(sources, arrived, strict=True)),
             refused,
+            tuple(runtimes.values()),
         )
 
     async def _all(self, bucket: Bucket, kind: type[T]) -> Mapping[str, T]:

@@ -49,6 +49,8 @@ def seat(picture: Picture, loop: Loop) -> str:
         rows.append(("Pinned", f"by {escape(who.pinned.by)}: {escape(who.pinned.why)}"))
     if who.frozen:
         rows.append(("Frozen", "nothing moves by itself until a person decides"))
+    if loop.disagree:
+        rows.append(("Runtimes", escape(loop.disagree)))
     table = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)
     return f"<dl>{table}</dl>{_last_change(picture, loop)}"
 

@@ -22,9 +22,13 @@ from flyball_proto import columns
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
+from flyball_proto.runtimes import RuntimeState, disagreement
 from flyball_proto.spec import BASELINE, Pipeline, Source, feature_digest
 
 T = TypeVar("T")
+
+MAX_RUNTIMES: Final = 1_000
+"""Of all pipelines; beyond that further ones are not shown."""
 
 MAX_OPEN: Final = 10_000
 """Open holds that are kept of all pipelines; beyond that further ones are not shown."""
@@ -44,6 +48,7 @@ class Gathered:
         self._deployments: dict[str, ActiveModel] = {}
         self._standings: dict[str, Standings] = {}
         self._progress: dict[str, TrainerProgress] = {}
+        self._runtimes: dict[str, RuntimeState] = {}
         self._stops: dict[str, Stop] = {}
         self._holds: dict[str, Hold] = {}
         self._lines: dict[str, deque[Line]] = {}
@@ -78,6 +83,11 @@ class Gathered:
     def progress(self, key: str, value: TrainerProgress | None) -> None:
         """How far a trainer is."""
         _put(self._progress, key, value)
+
+    def runtime(self, key: str, value: RuntimeState | None) -> None:
+        """What a runtime can do and does."""
+        if value is None or key in self._runtimes or len(self._runtimes) < MAX_RUNTIMES:
+            _put(self._runtimes, key, value)
 
     def stop(self, key: str, value: Stop | None) -> None:
         """Whether a person has stopped a pipeline."""
@@ -170,6 +180,7 @@ class Gathered:
             seat_taken=self._taken.get(name),
             awaited=awaited(situation),
             now_ms=max(tally.now_ms, standings.now_ms if standings else 0),
+            disagree=self._disagreement(name, deployment, at),
         )
 
     def _changed(self, pipeline: str, line: Line) -> None:
@@ -177,6 +188,10 @@ class Gathered:
         for kept in (self._changes, *([self._taken] if line.change != "refresh" else [])):
             if pipeline not in kept or kept[pipeline].at <= line.at:
                 kept[pipeline] = line
+
+    def _disagreement(self, name: str, deployment: ActiveModel | None, at: datetime) -> str:
+        runtimes = (r for r in self._runtimes.values() if r.pipeline == name)
+        return disagreement(deployment.epoch, runtimes, at) if deployment else ""
 
     def _digest(self, pipeline: Pipeline, source: Source) -> str:
         """Reckoned once for each revision, as it takes a while with many features."""

@@ -125,6 +125,8 @@ class Loop:
     """The last one of them that was no refresh by the seat's own trainer."""
     awaited: tuple[str, ...] = ()
     now_ms: int = 0
+    disagree: str = ""
+    """Which runtimes do not answer with the deployment's epoch, and why; empty = all do."""
 
     @property
     def is_stopped(self) -> bool:

@@ -33,6 +33,7 @@ from flyball_proto.columns import BatchError, decode_verdicts
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Pulse, Standings, TrainerProgress
+from flyball_proto.runtimes import RuntimeState
 from flyball_proto.spec import Pipeline, Source
 from flyball_proto.streams import Bucket
 
@@ -84,6 +85,7 @@ class Watch:
             "deployments": lambda: self._follow(streams.DEPLOYMENTS, ActiveModel, take.deployment),
             "holds": lambda: self._follow(streams.HOLDS, Hold, take.hold),
             "stops": lambda: self._follow(streams.STOPS, Stop, take.stop),
+            "runtimes": lambda: self._follow(streams.RUNTIMES, RuntimeState, take.runtime),
             "progress": lambda: self._follow(streams.PROGRESS, TrainerProgress, take.progress),
             "standings": lambda: self._follow(streams.STANDINGS, Standings, take.standing),
             "events": self._follow_events,
