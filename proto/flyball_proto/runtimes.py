@@ -14,6 +14,8 @@ from flyball_proto.events import Precision, Wire
 
 ANNOUNCED_EVERY_S: Final = 10.0
 GONE_S: Final = 60.0
+MODELS_AT_ONCE: Final = 3
+"""Active model, canary and anchor of a pipeline are loaded together, and share its memory alike."""
 MAX_NAMED: Final = 8
 """Runtimes that a sentence about them names; of more only the number is told."""
 

@@ -49,6 +49,7 @@ class World:
             "s3_secret_key": SecretStr(s3.secret_key),
         }
         self.pointers: Kv[ActiveModel] = Kv(lambda: client, streams.DEPLOYMENTS, ActiveModel)
+        self.objects = Objects(KitSettings(**self.common))
         self.made = constant(0.5, name)
         self._next = 1
 
@@ -65,7 +66,7 @@ class World:
         return constant(score, self.name)
 
     async def store(self, *made: Made, signed_by: Path | None = None) -> None:
-        objects = Objects(KitSettings(**self.common))
+        objects = self.objects
         for one in made or (self.made,):
             manifest = encode_manifest(one.manifest)
             await objects.put(onnx_key(one.digest), one.onnx)

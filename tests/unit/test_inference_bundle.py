@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from flyball_kit.settings import KitSettings
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.columns import F32
 from flyball_proto.deployments import Placed
-from flyball_proto.events import Signature
+from flyball_proto.events import Signature, Variant
 from flyball_trainer.seatzero.baseline import baseline
 from flyball_trainer.seatzero.onnxfile import write
 
@@ -176,3 +177,56 @@ async def test_a_disk_that_cannot_be_written_does_no_harm(
 
 def test_digests_are_of_the_bytes() -> None:
     assert hashlib.sha256(ONNX).hexdigest() == MANIFEST.digest
+
+
+SMALLER = b"a smaller form"
+AS_INT8 = PLACED.model_copy(update={"precision": "int8"})
+
+
+def with_int8(onnx: bytes = SMALLER) -> bytes:
+    """The manifest, naming an int8 variant."""
+    found = Variant(
+        precision="int8",
+        digest=hashlib.sha256(onnx).hexdigest(),
+        size_bytes=len(onnx),
+        difference=0.001,
+        tolerance=0.01,
+    )
+    return encode_manifest(MANIFEST.model_copy(update={"variants": (found,)}))
+
+
+def test_a_variant_is_what_the_manifest_says_of_it_or_it_is_refused() -> None:
+    found = verify(AS_INT8, Parts(SMALLER, with_int8()), ())
+    assert (found.name, found.parts.onnx) == (f"{PLACED.digest}.int8", SMALLER)
+    assert verify(PLACED, Parts(ONNX, with_int8()), ()).name == PLACED.digest
+    for parts, what in (
+        (Parts(SMALLER + b"!", with_int8()), "SHA-256 of the ONNX file"),
+        (Parts(ONNX, with_int8()), "SHA-256 of the ONNX file"),
+        (Parts(SMALLER, PARTS.manifest), "names no int8 variant, only float32"),
+    ):
+        with pytest.raises(ForeignBundleError, match=what):
+            verify(AS_INT8, parts, ())
+
+
+async def test_two_forms_of_a_model_lie_on_disk_beside_each_other(tmp_path: Path) -> None:
+    bundles, manifest = store(tmp_path), with_int8()
+    both = [
+        verify(PLACED, Parts(ONNX, manifest), ()),
+        verify(AS_INT8, Parts(SMALLER, manifest), ()),
+    ]
+    await bundles.keep("p", both, {b.name for b in both})
+    assert (await bundles.load("p", PLACED)).parts.onnx == ONNX
+    assert (await bundles.load("p", AS_INT8)).parts.onnx == SMALLER
+    await bundles.keep("p", [], {both[1].name})
+    assert [p.name for p in tmp_path.iterdir()] == [f"p.{PLACED.digest}.int8.bundle"]
+
+
+async def test_what_is_put_on_disk_for_a_newer_deployment_waits_for_an_older_one(
+    tmp_path: Path,
+) -> None:
+    bundles = store(tmp_path)
+    older = asyncio.ensure_future(bundles.keep("p", [], {"a" * 64}))
+    await asyncio.sleep(0)
+    older.cancel()  # the deployment moved on; its thread deletes what it does not know
+    await bundles.keep("p", [BUNDLE], {PLACED.digest})
+    assert [p.name for p in tmp_path.iterdir()] == [f"p.{PLACED.digest}.bundle"]

@@ -9,7 +9,7 @@ import pytest
 from tests.broker.chain import catalogue
 from tests.unit.inference_models import Made, constant, deployment, unusable
 
-from flyball_inference.desk import Desk, Flip
+from flyball_inference.desk import Desk, Flip, Standing
 from flyball_inference.hot import Hot
 from flyball_inference.store import Bundles
 from flyball_inference.trips import Trip
@@ -62,7 +62,18 @@ class World:
         bundles = Bundles(Objects(KitSettings(s3_endpoint=endpoint)), folder, 1 << 20)
         self.hot = Hot("p", bundles)
         self._bundles = bundles
-        self.desk = Desk("p", hot=self.hot, seated=told.flip, tripped=told.trip, retry_s=0.01)
+        self.noticed = 0
+        self.desk = Desk(
+            "p",
+            hot=self.hot,
+            seated=told.flip,
+            tripped=told.trip,
+            retry_s=0.01,
+            noticed=self.notice,
+        )
+
+    def notice(self) -> None:
+        self.noticed += 1
 
     async def keep(self, *made: Made) -> None:
         await self._bundles.keep("p", [m.bundle for m in made], {m.digest for m in made})
@@ -83,7 +94,7 @@ class World:
         self.desk.want(pointer)
         async with asyncio.timeout(PATIENCE_S):
             await self.desk.in_force(pointer.epoch)
-        await self.until(lambda: self.hot.digests == used)
+        await self.until(lambda: self.hot.names == used)
 
 
 @asynccontextmanager
@@ -162,7 +173,7 @@ async def test_a_canary_comes_into_force_with_its_epoch_and_only_other_active_mo
     told = Told()
     async with at_work(tmp_path, told, SEAT_ZERO, FIRST) as world:
         world.desk.specify(PIPELINE, 7)
-        await world.flip_to(1, SEAT_ZERO)
+        await world.flip_to(1, SEAT_ZERO, anchor=FIRST)  # else its file would go
         for epoch, percent in enumerate((5, 25, 100), start=2):
             await world.flip_to(epoch, SEAT_ZERO, (FIRST, percent))
             seat = world.desk.seat
@@ -217,6 +228,48 @@ async def test_without_an_anchor_the_baseline_is_kept_hot(tmp_path: Path) -> Non
         await world.flip_to(1, FIRST, baseline=SEAT_ZERO)
         tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-gone"))
         await world.flip_to(2, SEAT_ZERO, baseline=SEAT_ZERO)
+
+
+async def test_another_anchor_in_the_same_epoch_is_loaded_and_told_to_nobody(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    async with at_work(tmp_path, told, SEAT_ZERO, FIRST, SECOND) as world:
+        world.desk.specify(PIPELINE, 7)
+        await world.flip_to(1, SECOND, (SEAT_ZERO, 5), anchor=FIRST)
+        world.desk.want(deployment(1, SECOND, (SEAT_ZERO, 5), anchor=SEAT_ZERO))
+        await world.until(lambda: world.hot.names == {SECOND.digest, SEAT_ZERO.digest})
+        assert await told.epoch() == 1
+        assert told.flips.empty()
+
+
+async def test_deployments_that_move_faster_than_anybody_is_told_leave_no_models_loaded(
+    tmp_path: Path,
+) -> None:
+    told = Told(failures=1_000_000)
+    async with at_work(tmp_path, told, SEAT_ZERO, FIRST, SECOND, THIRD) as world:
+        world.desk.specify(PIPELINE, 7)
+        for epoch, made in enumerate((SEAT_ZERO, FIRST, SECOND, THIRD), start=1):
+            world.desk.want(deployment(epoch, made))
+            async with asyncio.timeout(PATIENCE_S):
+                await world.desk.in_force(epoch)
+            assert world.hot.names == {made.digest}
+
+
+async def test_what_runs_is_noticed_when_it_changes_and_says_why_it_does_not(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    async with at_work(tmp_path, told, SEAT_ZERO) as world:
+        world.desk.specify(PIPELINE, 7)
+        await world.flip_to(1, SEAT_ZERO)
+        assert world.desk.standing == Standing(SEAT_ZERO.digest, "float32", 1, 1, "")
+        world.desk.want(deployment(2, FIRST))
+        await world.until(lambda: world.desk.standing.trouble)
+        found = world.desk.standing
+        assert (found.digest, found.epoch, found.wanted_epoch) == (SEAT_ZERO.digest, 1, 2)
+        assert "does not answer" in found.trouble
+    assert world.noticed >= 4  # wanted, in force, wanted, in trouble
 
 
 async def test_an_anchor_that_cannot_be_loaded_is_said_and_keeps_nobody_from_answering(

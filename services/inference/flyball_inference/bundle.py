@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from flyball_kit import signing
 from flyball_kit.errors import PermanentError
 from flyball_proto.deployments import Placed
-from flyball_proto.events import Manifest, Signature
+from flyball_proto.events import Manifest, Precision, Signature
 
 
 class ForeignBundleError(PermanentError):
@@ -25,7 +25,10 @@ class ForeignBundleError(PermanentError):
 
 
 class Parts(NamedTuple):
-    """The files of a bundle as they lie in S3; no signature = none was asked for."""
+    """The files of a bundle as they lie in S3; `onnx` is the model or the variant that was asked for.
+
+    No signature = none was asked for.
+    """
 
     onnx: bytes
     manifest: bytes
@@ -34,10 +37,25 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle; as large as its ONNX file."""
+    """A verified bundle; as large as its ONNX file. `name` is that of its file, see `name_of`."""
 
     manifest: Manifest
     parts: Parts
+    precision: Precision = "float32"
+
+    @property
+    def name(self) -> str:
+        """As `name_of` what was asked for."""
+        return _name(self.manifest.digest, self.precision)
+
+
+def name_of(placed: Placed) -> str:
+    """A model's digest, with the precision behind a dot where that is not the model itself."""
+    return _name(placed.digest, placed.precision)
+
+
+def _name(digest: str, precision: Precision) -> str:
+    return digest if precision == "float32" else f"{digest}.{precision}"
 
 
 def verify(placed: Placed, parts: Parts, trusted: Collection[str]) -> Bundle:
@@ -56,13 +74,30 @@ def verify(placed: Placed, parts: Parts, trusted: Collection[str]) -> Bundle:
         problem = error.errors(include_url=False)[0]["msg"]
         raise ForeignBundleError(placed, f"manifest is unreadable: {problem}") from None
     for what, found, expected in (
-        ("SHA-256 of the ONNX file", hashlib.sha256(parts.onnx).hexdigest(), placed.digest),
         ("digest in the manifest", read.digest, placed.digest),
+        (
+            "SHA-256 of the ONNX file",
+            hashlib.sha256(parts.onnx).hexdigest(),
+            _file_digest(placed, read),
+        ),
         ("feature digest", read.feature_digest, placed.feature_digest),
     ):
         if found != expected:
             raise ForeignBundleError(placed, f"{what} is {found}, the deployment needs {expected}")
-    return Bundle(read, parts)
+    return Bundle(read, parts, placed.precision)
+
+
+def _file_digest(placed: Placed, manifest: Manifest) -> str:
+    """The digest of the file that `placed` asks for: the model's own, or as its manifest says."""
+    if placed.precision == "float32":
+        return placed.digest
+    known = {variant.precision: variant.digest for variant in manifest.variants}
+    if placed.precision not in known:
+        made = ", ".join(["float32", *known])
+        raise ForeignBundleError(
+            placed, f"its manifest names no {placed.precision} variant, only {made}"
+        )
+    return known[placed.precision]
 
 
 def pack(parts: Parts) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from flyball_inference.bundle import name_of
 from flyball_inference.hot import Hot, Loaded, fallback
 from flyball_inference.propose import Rules, compile_rules
 from flyball_inference.seat import Seat, Voice
@@ -21,9 +22,21 @@ from flyball_kit import clock
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.columns import Model
 from flyball_proto.deployments import ActiveModel, Placed
+from flyball_proto.events import Precision
 from flyball_proto.spec import Pipeline
 
 log = logging.getLogger("flyball.inference.desk")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is in force and what is wanted, as `runtimes.RuntimeState` tells it."""
+
+    digest: str
+    precision: Precision
+    epoch: int
+    wanted_epoch: int
+    trouble: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Desk:
     """Call `specify` and `want` when the records change; `run` does the rest until cancelled.
 
     `seated` is awaited when another active model came into force, `tripped` once an epoch for a model
-    that cannot answer; each again until it succeeds.
+    that cannot answer; each again until it succeeds. `noticed` is called when `standing` changed.
     """
 
     def __init__(
@@ -49,14 +62,17 @@ class Desk:
         seated: Callable[[Flip], Awaitable[None]],
         tripped: Callable[[Trip], Awaitable[None]],
         retry_s: float,
+        noticed: Callable[[], None] = lambda: None,
     ) -> None:
         self.pipeline = pipeline
         self.trouble: str | None = None
         """Why not everything that is wanted is in force and loaded, None when it is."""
         self._hot, self._seated, self._tripped, self._retry_s = hot, seated, tripped, retry_s
+        self._noticed = noticed
         self._seat: Seat | None = None
         self._rules: tuple[Rules, int] | None = None
         self._wanted: ActiveModel | None = None
+        self._in_force: ActiveModel | None = None
         self._untold: Flip | None = None
         self._trips = Trips()
         self._is_tidy = True
@@ -74,6 +90,18 @@ class Desk:
         """Of what is in force; 0 = nothing is."""
         return self._seat.epoch if self._seat is not None else 0
 
+    @property
+    def standing(self) -> Standing:
+        """What runs here, as others may know it."""
+        active = self._in_force.active if self._in_force is not None else None
+        return Standing(
+            digest=active.digest if active is not None else "",
+            precision=active.precision if active is not None else "float32",
+            epoch=self.epoch,
+            wanted_epoch=self._wanted.epoch if self._wanted is not None else 0,
+            trouble=self.trouble or "",
+        )
+
     def specify(self, pipeline: Pipeline, revision: int) -> None:
         """The pipeline's record changed; its rules hold from the next output on."""
         is_first = self._rules is None
@@ -87,9 +115,17 @@ class Desk:
             self._changed.set()
 
     def want(self, pointer: ActiveModel) -> None:
-        """The deployment changed. An older epoch than the one known is ignored."""
-        if self._wanted is None or pointer.epoch > self._wanted.epoch:
+        """The deployment changed. An older epoch than the one known is ignored.
+
+        In the same epoch only where a rollback would lead can be another.
+        """
+        known = self._wanted
+        if known is None or pointer.epoch > known.epoch:
             self._wanted = pointer
+            self._changed.set()
+            self._noticed()
+        elif pointer.epoch == known.epoch and fallback(pointer) != fallback(known):
+            self._wanted, self._is_tidy = pointer, False
             self._changed.set()
 
     def trip(self, model: Model, detail: str) -> None:
@@ -162,7 +198,9 @@ class Desk:
         await self._tell_trips()
         if self._wanted is not None and not self._is_tidy:
             await self._tidy(self._wanted)
-        self.trouble = None
+        if self.trouble is not None:
+            self.trouble = None
+            self._noticed()
 
     async def _tell_trips(self) -> None:
         for trip in self._trips.untold:
@@ -176,7 +214,9 @@ class Desk:
         found = await asyncio.gather(*(self._need(placed, pointer.epoch) for placed in wanted))
         before = self._seat.active.model.digest if self._seat is not None else None
         self._seat = _seat(pointer, found, self._rules or (Rules(), 0))
-        self._is_tidy = False
+        self._in_force, self._is_tidy = pointer, False
+        self._hot.shed(_used(pointer))
+        self._noticed()
         if before != pointer.digest:
             self._untold = Flip(pointer, (clock.monotonic_s() - began_s) * 1000)
         flipped, self._flipped = self._flipped, asyncio.Event()
@@ -191,10 +231,9 @@ class Desk:
 
     async def _tidy(self, pointer: ActiveModel) -> None:
         """Load where a rollback would lead, unload what nobody needs, and do the same on disk."""
-        spare = fallback(pointer)
-        used = {p.digest for p in (pointer.active, pointer.canary, spare) if p is not None}
+        spare, used = fallback(pointer), _used(pointer)
         await self._hot.only(used)
-        if spare is not None and spare.digest not in self._hot.digests:
+        if spare is not None and name_of(spare) not in self._hot.names:
             await self._hot.get(spare)
             await self._hot.only(used)
         self._is_tidy = True
@@ -214,7 +253,14 @@ class Desk:
             log.warning(
                 "pipeline %s: %s; tried again every %g s", self.pipeline, reason, self._retry_s
             )
-        self.trouble = reason
+            self.trouble = reason
+            self._noticed()
+
+
+def _used(pointer: ActiveModel) -> set[str]:
+    """The names of what a deployment needs loaded."""
+    places = (pointer.active, pointer.canary, fallback(pointer))
+    return {name_of(placed) for placed in places if placed is not None}
 
 
 def _seat(pointer: ActiveModel, loaded: Sequence[Loaded], rules: tuple[Rules, int]) -> Seat:
@@ -233,4 +279,6 @@ def _seat(pointer: ActiveModel, loaded: Sequence[Loaded], rules: tuple[Rules, in
 
 
 def _voice(placed: Placed, epoch: int, stage: Literal["active", "canary"], loaded: Loaded) -> Voice:
-    return Voice(Model(placed.digest, epoch, stage, placed.trainer), loaded.session.run)
+    precision = "" if placed.precision == "float32" else placed.precision
+    model = Model(placed.digest, epoch, stage, placed.trainer, precision)
+    return Voice(model, loaded.session.run)

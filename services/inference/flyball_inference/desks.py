@@ -1,15 +1,15 @@
 """Follows the records of pipelines and deployments, and keeps a desk and folds for each."""
 
 import logging
+from collections.abc import Callable
 from contextlib import aclosing
 
-from flyball_inference.desk import Desk, Flip
+from flyball_inference.desk import Desk, Flip, Standing
 from flyball_inference.fold import Scoring
 from flyball_inference.gate import Gate
 from flyball_inference.gauge import Gauge
 from flyball_inference.hot import Hot
 from flyball_inference.settings import Settings
-from flyball_inference.store import Bundles
 from flyball_inference.telling import Teller
 from flyball_kit import clock
 from flyball_kit.connect import Connect
@@ -31,20 +31,24 @@ log = logging.getLogger("flyball.inference.desks")
 
 
 class Desks:
-    """All pipelines of this process: one task a desk, one fold a partition."""
+    """All pipelines of this process: one task a desk, one fold a partition.
+
+    `hot` gives the loaded models of a pipeline; `noticed` is called when `standings` changed.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         connect: Connect,
-        bundles: Bundles,
+        hot: Callable[[str], Hot],
         teller: Teller,
         settlements: Settlements[DeployerSettled],
         tasks: Tasks,
         health: Health,
     ) -> None:
-        self._settings, self._connect, self._bundles = settings, connect, bundles
+        self.noticed: Callable[[], None] = lambda: None
+        self._settings, self._connect, self._hot = settings, connect, hot
         self._teller, self._settlements = teller, settlements
         self._tasks, self._health = tasks, health
         self._desks: dict[str, Desk] = {}
@@ -54,6 +58,10 @@ class Desks:
         health.add("records", self._check_records)
         if not settings.trusted:
             health.add("signatures", lambda: "not checked: no trainer's key is set", "note")
+
+    def standings(self) -> dict[str, Standing]:
+        """What runs here, by pipeline."""
+        return {pipeline: desk.standing for pipeline, desk in self._desks.items()}
 
     async def follow_pipelines(self, pipelines: Kv[Pipeline]) -> None:
         """Take over what stands in KV `pipelines`, for ever."""
@@ -92,10 +100,11 @@ class Desks:
         if pipeline not in self._desks:
             desk = self._desks[pipeline] = Desk(
                 pipeline,
-                hot=Hot(pipeline, self._bundles),
+                hot=self._hot(pipeline),
                 seated=lambda flip: self._seated(desk, flip),
                 tripped=lambda trip: self._teller.tripped(pipeline, trip),
                 retry_s=self._settings.retry_s,
+                noticed=self.noticed,
             )
             if (pointer := self._pointers.get(pipeline)) is not None:
                 desk.want(pointer)
@@ -107,6 +116,7 @@ class Desks:
     async def _close(self, pipeline: str) -> None:
         if self._desks.pop(pipeline, None) is None:
             return
+        self.noticed()
         await self._tasks.remove(f"desk.{pipeline}")
         for partition in range(self._settings.partitions):
             await self._tasks.remove(fold_name(pipeline, partition))

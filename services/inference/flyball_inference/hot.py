@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from flyball_inference.bundle import Bundle, ForeignBundleError
+from flyball_inference.bundle import Bundle, ForeignBundleError, name_of
+from flyball_inference.capabilities import ANYTHING, Capabilities
 from flyball_inference.session import Session
 from flyball_inference.store import Bundles
 from flyball_proto.deployments import ActiveModel, Placed
@@ -20,16 +21,19 @@ class Loaded:
 
 
 class Hot:
-    """At most those that `only` named last, and those that were loaded since."""
+    """At most those that `shed` or `only` named last, and those that were loaded since.
 
-    def __init__(self, pipeline: str, bundles: Bundles) -> None:
-        self._pipeline, self._bundles = pipeline, bundles
+    By `bundle.name_of`: two forms of a model are two.
+    """
+
+    def __init__(self, pipeline: str, bundles: Bundles, able: Capabilities = ANYTHING) -> None:
+        self._pipeline, self._bundles, self._able = pipeline, bundles, able
         self._loaded: dict[str, Loaded] = {}
         self._unkept: list[Bundle] = []
 
     @property
-    def digests(self) -> frozenset[str]:
-        """What is loaded."""
+    def names(self) -> frozenset[str]:
+        """What is loaded; of a model itself the digest."""
         return frozenset(self._loaded)
 
     async def get(self, placed: Placed) -> Loaded:
@@ -37,9 +41,11 @@ class Hot:
 
         Raises:
             UnusableModelError: it cannot be loaded or run.
+            BeyondRuntimeError: this runtime may not run it.
             ForeignBundleError, PermanentError, TransientError: see `Bundles.load`.
         """
-        if (loaded := self._loaded.get(placed.digest)) is not None:
+        self._able.check_precision(placed)
+        if (loaded := self._loaded.get(name_of(placed))) is not None:
             found = loaded.manifest.feature_digest
             if found != placed.feature_digest:
                 raise ForeignBundleError(
@@ -48,24 +54,30 @@ class Hot:
                 )
             return loaded
         bundle = await self._bundles.load(self._pipeline, placed)
-        manifest = bundle.manifest
+        manifest, onnx = bundle.manifest, bundle.parts.onnx
+        self._able.check_size(placed, len(onnx))
         session = await asyncio.to_thread(
             Session,
-            bundle.parts.onnx,
+            onnx,
             input_name=manifest.input_name,
             output_name=manifest.output_name,
             width=len(manifest.features),
             outputs=max(1, len(manifest.classes)),
+            providers=self._able.providers,
         )
-        loaded = self._loaded[placed.digest] = Loaded(manifest, session)
+        loaded = self._loaded[bundle.name] = Loaded(manifest, session)
         self._unkept.append(bundle)
         return loaded
 
+    def shed(self, used: Collection[str]) -> None:
+        """Unload all others at once."""
+        self._loaded = {name: loaded for name, loaded in self._loaded.items() if name in used}
+        self._unkept = [bundle for bundle in self._unkept if bundle.name in used]
+
     async def only(self, used: Collection[str]) -> None:
         """Unload all others, and make the disk hold these too."""
-        self._loaded = {d: loaded for d, loaded in self._loaded.items() if d in used}
-        bundles = [b for b in self._unkept if b.manifest.digest in used]
-        await self._bundles.keep(self._pipeline, bundles, used)
+        self.shed(used)
+        await self._bundles.keep(self._pipeline, self._unkept, used)
         self._unkept.clear()
 
 

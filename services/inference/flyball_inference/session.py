@@ -1,5 +1,6 @@
 """One ONNX model, loaded and warm. The only room that knows ONNX Runtime."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from flyball_proto.columns import F32, Column
 
 WARM_UP_CALLS: Final = 3
 ERRORS_ONLY: Final = 3
+CPU: Final = "CPUExecutionProvider"
 
 _FAILURES: Final = (
     failures.EPFail,
@@ -25,6 +27,11 @@ _FAILURES: Final = (
 )
 
 
+def available() -> tuple[str, ...]:
+    """The execution providers of this build of ONNX Runtime."""
+    return tuple(ort.get_available_providers())
+
+
 class UnusableModelError(PermanentError):
     """ONNX Runtime does not take the model, or the model does not fit its manifest."""
 
@@ -35,7 +42,14 @@ class Session:
     """Scores of rows. One thread, so that the same rows give the same bits."""
 
     def __init__(
-        self, onnx: bytes, *, input_name: str, output_name: str, width: int, outputs: int = 1
+        self,
+        onnx: bytes,
+        *,
+        input_name: str,
+        output_name: str,
+        width: int,
+        outputs: int = 1,
+        providers: Sequence[str] = (CPU,),
     ) -> None:
         """Load the model and run it a few times; blocks, so call it in a thread.
 
@@ -49,7 +63,7 @@ class Session:
         options.log_severity_level = ERRORS_ONLY
         self._input, self._outputs = input_name, [output_name]
         try:
-            self._session = ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(onnx, options, list(providers))
             for rows in range(2, 2 + WARM_UP_CALLS):
                 shape = np.asarray(self.run(np.zeros((rows, width), F32))).shape
                 if shape != (rows, outputs):

@@ -1,16 +1,20 @@
 """What an operator can set for inference, `FLYBALL_INFERENCE_*`."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from flyball_kit.settings import KitSettings
 from flyball_proto import streams
+from flyball_proto.events import Precision
 
 NKEY: Final = "U[A-Z2-7]{55}"
 """A user's public NKey."""
+
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+PRECISION: Final = f"({'|'.join(PRECISIONS)})"
 
 
 class Settings(KitSettings):
@@ -32,6 +36,23 @@ class Settings(KitSettings):
     max_bundle_bytes: int = Field(
         default=256 * streams.MIB, gt=0, description="A larger ONNX file is not loaded."
     )
+    precisions: str = Field(
+        default=", ".join(PRECISIONS),
+        pattern=rf"^{PRECISION}( *, *{PRECISION})*$",
+        description="Comma-separated forms of a model that may run here, the preferred one first; "
+        "the deployer chooses one that every runtime of a pipeline can run.",
+    )
+    model_memory_mb: float = Field(
+        default=0.0,
+        ge=0,
+        description="For the models of one pipeline, of which three are loaded together; the "
+        "deployer chooses forms that fit. 0 = not bounded.",
+    )
+    providers: str = Field(
+        default="CPUExecutionProvider",
+        pattern=r"^\w+( *, *\w+)*$",
+        description="Comma-separated execution providers of ONNX Runtime, the preferred one first.",
+    )
     retry_s: float = Field(
         default=1.0, gt=0, le=60, description="Between two tries to load a model."
     )
@@ -50,4 +71,19 @@ class Settings(KitSettings):
     @property
     def trusted(self) -> frozenset[str]:
         """The trainers' public keys; empty = signatures are not checked."""
-        return frozenset(key.strip() for key in self.trainer_keys.split(",") if key.strip())
+        return frozenset(_listed(self.trainer_keys))
+
+    @property
+    def runnable(self) -> tuple[Precision, ...]:
+        """The forms of a model that may run here, each once."""
+        wanted = _listed(self.precisions)
+        return tuple(p for w in dict.fromkeys(wanted) for p in PRECISIONS if p == w)
+
+    @property
+    def execution_providers(self) -> tuple[str, ...]:
+        """Of ONNX Runtime, each once."""
+        return tuple(dict.fromkeys(_listed(self.providers)))
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]

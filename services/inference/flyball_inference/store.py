@@ -5,7 +5,15 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from flyball_inference.bundle import Bundle, ForeignBundleError, Parts, pack, unpack, verify
+from flyball_inference.bundle import (
+    Bundle,
+    ForeignBundleError,
+    Parts,
+    name_of,
+    pack,
+    unpack,
+    verify,
+)
 from flyball_kit.objects import Objects
 from flyball_proto.bundles import (
     MAX_MANIFEST_BYTES,
@@ -14,6 +22,7 @@ from flyball_proto.bundles import (
     manifest_key,
     onnx_key,
     signature_key,
+    variant_key,
 )
 from flyball_proto.deployments import Placed
 
@@ -35,6 +44,7 @@ class Bundles:
     ) -> None:
         self._objects, self._folder, self._max_bytes = objects, folder, max_bytes
         self._trusted = trusted
+        self._writing: asyncio.Future[None] | None = None
 
     async def load(self, pipeline: str, placed: Placed) -> Bundle:
         """The bundle that `placed` names, from disk if it was kept, else from S3.
@@ -47,26 +57,30 @@ class Bundles:
         if not is_digest(placed.digest):
             raise ForeignBundleError(placed, "its name is not a SHA-256 in lower-case hex")
         if self._folder is not None:
-            path = _path(self._folder, pipeline, placed.digest)
+            path = _path(self._folder, pipeline, name_of(placed))
             if (kept := await asyncio.to_thread(self._read, path, placed)) is not None:
                 return kept
-        return verify(placed, await self._fetch(placed.digest), self._trusted)
+        return verify(placed, await self._fetch(placed), self._trusted)
 
     async def keep(self, pipeline: str, bundles: Collection[Bundle], used: Collection[str]) -> None:
-        """Put bundles that proved usable on disk, and delete those whose digest is not `used`.
+        """Put bundles that proved usable on disk, and delete those whose name is not `used`.
 
-        A full disk is said and does no harm.
+        One at a time, and whoever stops waiting does not stop it: what is deleted for an older
+        deployment is gone before a newer one writes. A full disk is said and does no harm.
         """
         if self._folder is None:
             return
-        try:
-            await asyncio.to_thread(_write, self._folder, pipeline, bundles, used)
-        except OSError as error:
-            log.warning("bundles of %s are not kept on disk: %s", pipeline, error)
+        while self._writing is not None and not self._writing.done():
+            await asyncio.wait({self._writing})
+        writing = _keep(self._folder, pipeline, tuple(bundles), frozenset(used))
+        self._writing = asyncio.ensure_future(writing)
+        await asyncio.shield(self._writing)
 
-    async def _fetch(self, digest: str) -> Parts:
+    async def _fetch(self, placed: Placed) -> Parts:
+        digest, precision = placed.digest, placed.precision
+        onnx = onnx_key(digest) if precision == "float32" else variant_key(digest, precision)
         wanted = [
-            self._objects.get(onnx_key(digest), self._max_bytes),
+            self._objects.get(onnx, self._max_bytes),
             self._objects.get(manifest_key(digest), MAX_MANIFEST_BYTES),
         ]
         if self._trusted:
@@ -80,15 +94,24 @@ class Bundles:
             return None  # S3 has it
 
 
-def _path(folder: Path, pipeline: str, digest: str) -> Path:
-    """Names of pipelines and digests have no dots."""
-    return folder / f"{pipeline}.{digest}.bundle"
+async def _keep(
+    folder: Path, pipeline: str, bundles: Collection[Bundle], used: Collection[str]
+) -> None:
+    try:
+        await asyncio.to_thread(_write, folder, pipeline, bundles, used)
+    except OSError as error:
+        log.warning("bundles of %s are not kept on disk: %s", pipeline, error)
+
+
+def _path(folder: Path, pipeline: str, name: str) -> Path:
+    """Names of pipelines have no dots; that of a variant has one."""
+    return folder / f"{pipeline}.{name}.bundle"
 
 
 def _write(folder: Path, pipeline: str, bundles: Collection[Bundle], used: Collection[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for bundle in bundles:
-        path = _path(folder, pipeline, bundle.manifest.digest)
+        path = _path(folder, pipeline, bundle.name)
         data = pack(bundle.parts)
         if path.exists() and path.read_bytes() == data:
             continue
@@ -96,5 +119,5 @@ def _write(folder: Path, pipeline: str, bundles: Collection[Bundle], used: Colle
         beside.write_bytes(data)
         beside.replace(path)
     for path in folder.glob(f"{pipeline}.*.bundle"):
-        if path.name.split(".")[1] not in used:
+        if path.name.removeprefix(f"{pipeline}.").removesuffix(".bundle") not in used:
             path.unlink(missing_ok=True)

@@ -15,9 +15,9 @@ KINDS = (ModelFlipped, ModelTripped, ModelMeasured)
 class Teller:
     """Publishes the events of one process; each raises `TransientError` if it is not stored."""
 
-    def __init__(self, announcer: Announcer, partitions: int) -> None:
+    def __init__(self, announcer: Announcer, partitions: int, instance: str) -> None:
         self._announcer, self._partitions = announcer, partitions
-        self._instance = clock.new_id()
+        self._instance = instance
         self._measured = 0
 
     async def flipped(self, pipeline: str, flip: Flip) -> None:
