@@ -318,7 +318,7 @@ def test_errors_that_outgrow_their_scale_open_a_new_comparison() -> None:
 
 # --- cuts, records, size -------------------------------------------------------------------------
 
-TASKS = ("binary", "regression")
+TASKS = ("binary", "regression", "multiclass")
 
 
 def rich(task: str) -> tuple[Scored, Design]:
@@ -326,7 +326,7 @@ def rich(task: str) -> tuple[Scored, Design]:
     rng = np.random.default_rng(8)
     rows = world(blocks=150, per_block=16, anchor=0.2, good=0.5, weak=-0.2)
     n = len(rows.time_ms)
-    label = rows.label if task == "binary" else rows.label + rng.standard_normal(n)
+    label = rows.label + rng.standard_normal(n) if task == "regression" else rows.label
     late = np.where(np.arange(n) > n // 2, 1.0, 0.0)
     rows = with_score(
         rows,
@@ -342,7 +342,20 @@ def rich(task: str) -> tuple[Scored, Design]:
         known_ms=rows.time_ms + rng.integers(0, 2 * HORIZON_MS, n),
         slices={"site": rng.choice(["a", "b", "c"], n).tolist()},
     )
-    return rows, design(task=task, slices=("site",), season_ms=30 * BLOCK_MS)
+    classes = 3 if task == "multiclass" else 0
+    plan = design(task=task, classes=classes, slices=("site",), season_ms=30 * BLOCK_MS)
+    return (in_classes(rows) if classes else rows), plan
+
+
+def in_classes(rows: Scored) -> Scored:
+    """Events are of two kinds, and each column says nine times as much of the first."""
+    rare = np.arange(len(rows.time_ms)) % 10 == 0
+    label = np.where(rows.label > 0.5, 1.0 + rare, 0.0)
+    score = {
+        name: np.stack([1 - said, said * 0.9, said * 0.1], axis=1)
+        for name, said in rows.score.items()
+    }
+    return changed(rows, label=label, score=score)
 
 
 REFRESHED = seat(digest="baseline-2")
@@ -372,6 +385,7 @@ def test_cuts_and_records_change_nothing_to_the_bit(task: str, cuts: list[int]) 
     assert state == whole
     assert found == list(findings)
     assert findings != ()
+    assert all(1 <= len(score.recent) <= 5 for score in state.board.values())
 
 
 def test_row_by_row_is_the_same_as_all_at_once() -> None:

@@ -1,5 +1,8 @@
 """Row losses, the scale of a regression, and what a design refuses."""
 
+import dataclasses
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -17,6 +20,16 @@ INF, NAN = math.inf, math.nan
 def test_the_brier_loss_by_hand() -> None:
     label, score = np.array([1.0, 0, 1, 0]), np.array([1.0, 1, 0.8, 0.5])
     assert saturate(errors("binary", label, score), 1.0) == pytest.approx([0, 1, 0.04, 0.25])
+
+
+def test_the_brier_loss_of_several_classes_is_half_the_squared_distance_by_hand() -> None:
+    label = np.array([0.0, 2, 1, 7])
+    score = np.array([[1.0, 0, 0], [1, 0, 0], [0.2, 0.5, 0.3], [0, 0, 1]])
+    loss = saturate(errors("multiclass", label, score), 1.0)
+    assert loss == pytest.approx([0, 1, (0.04 + 0.25 + 0.09) / 2, 1])
+    none, infinite = np.full((1, 3), NAN), np.full((1, 3), INF)
+    assert math.isnan(errors("multiclass", label[:1], none)[0])
+    assert saturate(errors("multiclass", label[:1], infinite), 1.0).tolist() == [1.0]
 
 
 def test_the_absolute_error_is_scaled_and_saturates() -> None:
@@ -64,7 +77,8 @@ def test_the_pool_of_a_scale_is_bounded_and_does_not_depend_on_cuts() -> None:
 
 
 REFUSED = [
-    ({"task": "multiclass"}, "multiclass cannot be evaluated"),
+    ({"task": "multiclass"}, "0 classes for multiclass"),
+    ({"classes": 3}, "3 classes for binary"),
     ({"block_ms": 499}, "under two horizons; use 1000 ms"),
     ({"alpha": 0.0}, "alpha 0.0 is not between 0 and 1"),
     ({"margin": 1.0}, "margin 1.0 is not in"),
@@ -80,6 +94,15 @@ REFUSED = [
 def test_a_design_that_cannot_be_is_refused_in_words(given: dict[str, Any], words: str) -> None:
     with pytest.raises(DesignError, match=words):
         design(**given)
+
+
+def test_a_design_that_was_frozen_before_there_were_classes_keeps_its_digest() -> None:
+    before = dataclasses.asdict(design())
+    del before["classes"]
+    plain = json.dumps(before, sort_keys=True, separators=(",", ":"))
+    assert design().digest() == hashlib.sha256(plain.encode()).hexdigest()
+    plans = [design(task="multiclass", classes=k).digest() for k in (3, 4)]
+    assert len({design().digest(), *plans}) == 3
 
 
 def test_equal_designs_have_equal_digests_and_each_field_counts() -> None:

@@ -11,7 +11,7 @@ from flyball_proto.spec import (
     false_alarm_every_ms,
     feature_digest,
 )
-from flyball_registry.evidence.design import Design, DesignError
+from flyball_registry.evidence.design import Design, DesignError, Task
 
 MB = 1_000_000
 DAY_MS = 86_400_000
@@ -30,8 +30,9 @@ class Contract:
     block_ms: int
     gate_rows: int
     max_bundle_bytes: int
-    task: str
+    task: Task
     metric: str
+    classes: int = 0  # of multiclass
 
     @property
     def slack_ms(self) -> int:
@@ -59,6 +60,7 @@ def contract(pipeline: Pipeline, source: Source) -> Contract:
         int(promotion.budgets.size_mb * MB),
         pipeline.spec.target.task,
         complete(pipeline, source).spec.promotion.metric or "",
+        len(pipeline.spec.target.classes),
     )
 
 
@@ -76,4 +78,5 @@ def _design(pipeline: Pipeline, source: Source) -> Design:
         tolerance=promotion.watch.tolerance,
         false_alarm_every_days=false_alarm_every_ms(pipeline, source) / DAY_MS,
         slices=promotion.slices,
+        classes=len(pipeline.spec.target.classes),
     )

@@ -1,44 +1,173 @@
-"""The scoreboard: how good each column of scores was, row by row as labels came (prequential)."""
+"""The scoreboard: how good each column of scores was, row by row as labels came (prequential).
+
+Each row adds a few numbers to some rows of sums, and `measures` reads those. Rows are added one
+after the other, so that cuts do not show.
+
+    whole    every row                        recent   the newest 16 to 20 blocks, in five stretches
+    since    since the seat's trainer took it  slices   by value of each declared label, without bins
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from flyball_proto.events import Wire
-from flyball_registry.evidence.blocks import Sums
-from flyball_registry.evidence.design import Floats, Task
-from flyball_registry.evidence.losses import saturate
+from flyball_registry.evidence.design import Flags, Floats, Integers, Task
+from flyball_registry.evidence.measures import (
+    LOSS,
+    NOT_FINITE,
+    RIGHT,
+    ROWS,
+    WEIGHT,
+    Entries,
+    Layout,
+    Numbers,
+    added,
+    begun,
+)
+from flyball_registry.evidence.slices import MAX_VALUES, POOL, Labelled
+
+STRETCH_BLOCKS: Final = 4
+STRETCHES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Labelled rows (n,) on their way to the scoreboard.
+
+    `stretch_ms`: start of the stretch of blocks that was reached when the row came. `is_since`:
+    decided under the trainer that holds the seat. `oldest_ms`: start of the oldest stretch kept.
+    """
+
+    task: Task
+    classes: int
+    weight: Floats
+    label: Floats
+    stretch_ms: Integers
+    is_since: Flags
+    slices: Sequence[Labelled]
+    oldest_ms: int
+
+    def column(self, at: Integers, score: Floats, error: Floats) -> "Rows":
+        """What these of the rows add to one column."""
+        given = self.weight[at], self.label[at], score[at], error[at]
+        full, lean = (Layout.of(self.task, self.classes, lean=lean) for lean in (False, True))
+        return Rows(
+            full.entries(*given),
+            lean.entries(*given) if self.slices else None,
+            self.stretch_ms[at],
+            self.is_since[at],
+            [labelled.at(at) for labelled in self.slices],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What rows add, and to which sums."""
+
+    full: Entries
+    lean: Entries | None
+    stretch_ms: Integers
+    is_since: Flags
+    slices: Sequence[Labelled]
 
 
 class Score(Wire):
-    """Sums of one column: Brier loss and hits for binary, absolute error for regression."""
+    """Sums of one column: bounded by the classes, five stretches and `MAX_VALUES` slices."""
 
-    sums: Sums = Sums()
-    not_finite: int = 0
+    whole: Numbers = ()
+    since: Numbers = ()
+    recent: dict[int, Numbers] = Field(default_factory=dict)  # by start of the stretch
+    slices: dict[str, Numbers] = Field(default_factory=dict)  # by `label=value`
 
-    def add(
-        self, task: Task, weight: Floats, label: Floats, score: Floats, error: Floats
-    ) -> "Score":
-        """Take the rows (n,) that the column has a score for.
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, found: Any) -> Any:
+        """A record written before there were measures: loss and hits go on, the rest begins."""
+        if not isinstance(found, Mapping) or "sums" not in found:
+            return found
+        sums = {"rows": 0, "weight": 0.0, "first": 0.0, "second": 0.0} | found["sums"]
+        bad = found.get("not_finite", 0)
+        return {"whole": (sums["rows"], bad, sums["weight"], sums["first"], sums["second"])}
 
-        One without a finite number has no error that could be averaged: regression counts it apart.
-        """
-        finite = np.isfinite(error)
-        bad = self.not_finite + int((~finite).sum())
-        if task == "binary":
-            hit = ((score >= 0.5) == (label >= 0.5)) & np.isfinite(score)
-            sums = self.sums.add(weight, saturate(error, 1.0), hit.astype(np.float64))
-        else:
-            sums = self.sums.add(weight[finite], error[finite])
-        return Score(sums=sums, not_finite=bad)
+    def add(self, rows: Rows) -> Self:
+        """Take the rows (n,) that the column has a score for, in order."""
+        whole, since = added(self.whole, rows.full), self.since
+        if rows.is_since.any():
+            since = added(self.since, rows.full.take(rows.is_since))
+        recent = dict(self.recent)
+        for start in np.unique(rows.stretch_ms).tolist():
+            chosen = rows.full.take(rows.stretch_ms == start)
+            recent[start] = added(recent.get(start, ()), chosen)
+        update = {"whole": whole, "since": since, "recent": recent, "slices": self._sliced(rows)}
+        return self.model_copy(update=update)
+
+    def kept(self, oldest_ms: int) -> Self:
+        """Without stretches that began earlier."""
+        if all(start >= oldest_ms for start in self.recent):
+            return self
+        recent = {start: sums for start, sums in self.recent.items() if start >= oldest_ms}
+        return self.model_copy(update={"recent": recent})
+
+    def under(self, task: Task, classes: int) -> Self:
+        """The sums under a design of this task; sums of other classes begin anew."""
+        full, lean = (Layout.of(task, classes, lean=lean) for lean in (False, True))
+        fits = all(begun(sums, full) for sums in (self.whole, self.since))
+        fits = fits and all(begun(sums, lean) for sums in self.slices.values())
+        return self.model_copy(update={"recent": {}}) if fits else type(self)()
 
     @property
     def rows(self) -> int:
         """Rows that count in the means."""
-        return self.sums.rows
+        return int(self.whole[ROWS]) if self.whole else 0
+
+    @property
+    def not_finite(self) -> int:
+        """Rows without a finite score."""
+        return int(self.whole[NOT_FINITE]) if self.whole else 0
 
     def loss(self) -> float | None:
         """Mean Brier loss, or mean absolute error in the label's unit; None = no rows."""
-        return self.sums.means[0] if self.sums.rows else None
+        return self.whole[LOSS] / self.whole[WEIGHT] if self.rows else None
 
     def accuracy(self, task: Task) -> float | None:
-        """Share of labels on the right side of 0.5; None for regression and without rows."""
-        return self.sums.means[1] if self.sums.rows and task == "binary" else None
+        """Share of right answers; None for regression and without rows."""
+        return (
+            self.whole[RIGHT] / self.whole[WEIGHT] if self.rows and task != "regression" else None
+        )
+
+    @property
+    def latest(self) -> Numbers:
+        """The sums over all recent stretches together."""
+        parts = [self.recent[start] for start in sorted(self.recent)]
+        return tuple(np.sum(parts, axis=0).tolist()) if parts else ()
+
+    def _sliced(self, rows: Rows) -> dict[str, Numbers]:
+        if rows.lean is None:
+            return self.slices
+        grown, most = dict(self.slices), MAX_VALUES // max(1, len(rows.slices))
+        for labelled in rows.slices:
+            for key, chosen in _by_value(grown, labelled, most):
+                grown[key] = added(grown.get(key, ()), rows.lean.take(chosen))
+        return grown
+
+
+def _by_value(
+    known: Mapping[str, Numbers], labelled: Labelled, most: int
+) -> list[tuple[str, Flags]]:
+    """Keys and their rows; values beyond `most`, in order of appearance, are pooled."""
+    own, pool = f"{labelled.label}=", f"{labelled.label}={POOL}"
+    told = sum(key.startswith(own) and key != pool for key in known)
+    pooled, found = np.zeros(len(labelled.code), np.bool_), list[tuple[str, Flags]]()
+    codes, first = np.unique(labelled.code, return_index=True)
+    for code in codes[np.argsort(first)].tolist():
+        key, chosen = own + labelled.values[code], labelled.code == code
+        if key in known or told < most:
+            told += key not in known
+            found.append((key, chosen))
+        else:
+            pooled |= chosen
+    return [*found, (pool, pooled)] if pooled.any() else found

@@ -37,7 +37,8 @@ class Design:
     """How trainers are compared and the seat is watched. A change opens new comparisons.
 
     `margin`, `not_worse_by` and `tolerance` are in units of the row loss, which lies in [0, 1].
-    `season_ms` 0 = the source has none. `max_comparisons`: trainers beside the seat's.
+    `season_ms` 0 = the source has none. `max_comparisons`: trainers beside the seat's. `classes`:
+    of multiclass, 0 for the other tasks.
     """
 
     task: Task
@@ -53,6 +54,7 @@ class Design:
     slices: tuple[str, ...] = ()
     min_block_rows: int = 20
     max_comparisons: int = MAX_TRAINERS
+    classes: int = 0
 
     def __post_init__(self) -> None:
         """Raise DesignError for the first thing that cannot be."""
@@ -62,7 +64,10 @@ class Design:
 
     def digest(self) -> str:
         """SHA-256 of the design; equal designs have equal digests on every machine."""
-        plain = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        fields = dataclasses.asdict(self)
+        if not self.classes:
+            del fields["classes"]  # designs that were frozen before there were classes go on
+        plain = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(plain.encode()).hexdigest()
 
     @property
@@ -73,8 +78,8 @@ class Design:
     def _checks(self) -> tuple[tuple[bool, str], ...]:
         return (
             (
-                self.task == "multiclass",
-                "multiclass cannot be evaluated: there is one score a row; promote by hand",
+                (self.task == "multiclass") != (self.classes > 1),
+                f"{self.classes} classes for {self.task}; give multiclass at least 3, and others none",
             ),
             (
                 self.block_ms < max(1, 2 * self.horizon_ms),
@@ -126,7 +131,7 @@ class Scored:
     `score` has `active` (the decision really taken), perhaps `anchor`, and each trainer's name: what
     that trainer's newest model admitted at decision time said. NaN = nothing was admitted then, the
     row does not count for that column; a model that gave no finite number is written as infinity
-    and has the largest loss. A label that is not finite makes the row unlabelled.
+    and has the largest loss. Of multiclass a label is the number of a class. A label that is not finite makes the row unlabelled.
     """
 
     time_ms: Integers  # (n,) decision time
@@ -135,7 +140,7 @@ class Scored:
     weight: Floats  # (n,) 1 / probability of being seen; above 0
     censored: Flags  # (n,) under an applied action: counts nowhere
     label: Floats  # (n,)
-    score: Mapping[str, Floats]
+    score: Mapping[str, Floats]  # (n,) each; multiclass (n, k), probabilities by class
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

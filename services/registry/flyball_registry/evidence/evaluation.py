@@ -14,7 +14,7 @@ import numpy as np
 
 from flyball_registry.evidence import drift
 from flyball_registry.evidence.blocks import UNSET, Stretch, Sums, counted, stretches
-from flyball_registry.evidence.board import Score
+from flyball_registry.evidence.board import STRETCH_BLOCKS, STRETCHES, Score, Taken
 from flyball_registry.evidence.comparison import Comparison
 from flyball_registry.evidence.design import (
     ACTIVE,
@@ -38,7 +38,7 @@ from flyball_registry.evidence.findings import (
     Superior,
     Undecided,
 )
-from flyball_registry.evidence.losses import errors, saturate
+from flyball_registry.evidence.losses import absent, errors, saturate
 from flyball_registry.evidence.slices import Labelled
 from flyball_registry.evidence.state import State, designed, seated
 from flyball_registry.evidence.watch import Watch
@@ -75,7 +75,7 @@ def fold(
         )
     run = _Run(state, seat, design)
     columns = _Columns.of(rows, design)
-    run.score(rows, columns)
+    run.score(rows, columns, clock_ms)
     usable = counted(rows, run.since_ms)
     for stretch in stretches(rows, usable, run.open_ms, clock_ms, design.block_ms):
         run.close_until(stretch.start_ms)
@@ -102,7 +102,7 @@ class _Columns:
     def of(cls, rows: Scored, design: Design) -> "_Columns":
         return cls(
             {name: errors(design.task, rows.label, score) for name, score in rows.score.items()},
-            {name: ~np.isnan(score) for name, score in rows.score.items()},
+            {name: ~absent(score) for name, score in rows.score.items()},
             tuple(Labelled.of(n, rows.slices[n]) for n in design.slices if n in rows.slices),
         )
 
@@ -123,17 +123,31 @@ class _Run:
         self._losses: list[tuple[int, float]] = []
         self._findings: list[Finding] = []
 
-    def score(self, rows: Scored, columns: _Columns) -> None:
+    def score(self, rows: Scored, columns: _Columns, clock_ms: int) -> None:
         """Every labelled row counts on the scoreboard, also late ones."""
-        labelled = counted(rows, from_ms=-(1 << 62))
+        labelled, taken = counted(rows, from_ms=-(1 << 62)), self._taken(rows, columns, clock_ms)
         for name, present in columns.present.items():
-            at = labelled & present
-            if not at.any() or (name not in self._board and len(self._board) >= MAX_COLUMNS):
+            at = np.flatnonzero(labelled & present)
+            if not len(at) or (name not in self._board and len(self._board) >= MAX_COLUMNS):
                 continue
-            self._board[name] = self._board.get(name, Score()).add(
-                self.design.task, rows.weight[at], rows.label[at], rows.score[name][at],
-                columns.error[name][at],
-            )  # fmt: skip
+            added = taken.column(at, rows.score[name], columns.error[name])
+            self._board[name] = self._board.get(name, Score()).add(added)
+        self._board = {name: one.kept(taken.oldest_ms) for name, one in self._board.items()}
+
+    def _taken(self, rows: Scored, columns: _Columns, clock_ms: int) -> Taken:
+        stretch_ms = STRETCH_BLOCKS * self.design.block_ms
+        reached = np.maximum.accumulate(np.concatenate(([self.open_ms], rows.time_ms)))[1:]
+        newest_ms = max(self.open_ms, clock_ms)
+        return Taken(
+            self.design.task,
+            self.design.classes,
+            rows.weight,
+            rows.label,
+            stretch_ms=reached // stretch_ms * stretch_ms,
+            is_since=rows.time_ms >= self.since_ms,
+            slices=columns.slices,
+            oldest_ms=newest_ms // stretch_ms * stretch_ms - (STRETCHES - 1) * stretch_ms,
+        )
 
     def gather(self, rows: Scored, columns: _Columns, stretch: Stretch) -> None:
         """Take the rows of one block."""
@@ -236,7 +250,8 @@ class _Run:
 
     def finish(self) -> tuple[State, tuple[Finding, ...]]:
         """The state after the call, and its findings by time."""
-        losses, rises = drift.extend(self._state.losses, [loss for _, loss in self._losses])
+        values, seasonal = [loss for _, loss in self._losses], self.design.season_ms > 0
+        losses, rises = drift.extend(self._state.losses, values, seasonal=seasonal)
         for rise in rises:
             detail = f"the mean loss of a block rose from {rise.before:.6f} to {rise.after:.6f}"
             at_ms = self._losses[rise.index][0]

@@ -18,7 +18,7 @@ import numpy as np
 
 from flyball_registry.evidence.betting import autocorrelation
 from flyball_registry.evidence.design import Design, DesignError, Flags, Floats, Integers
-from flyball_registry.evidence.losses import errors, saturate
+from flyball_registry.evidence.losses import absent, errors, saturate
 from flyball_registry.evidence.scales import MIN_SCALE, QUANTILE
 
 MIN_ROWS: Final = 100
@@ -35,6 +35,8 @@ STUDENT_95: Final = (
 @dataclass(frozen=True, slots=True)
 class GateRows:
     """Labelled rows that no model compared was fitted to, in order of time; all (n,).
+
+    Scores of multiclass are (n, k).
 
     The newest `gate_rows` usable ones count. A row is usable when it is labelled, not censored and
     each of the three models had a score (NaN = none; infinity = no finite number, loss 1).
@@ -105,7 +107,7 @@ def upper_bound(time_ms: Integers, weight: Floats, difference: Floats) -> float 
 
 
 def _usable(rows: GateRows) -> Flags:
-    scored = ~(np.isnan(rows.new) | np.isnan(rows.anchor) | np.isnan(rows.replaced))
+    scored = ~(absent(rows.new) | absent(rows.anchor) | absent(rows.replaced))
     usable: Flags = scored & ~rows.censored & np.isfinite(rows.label)
     return usable
 

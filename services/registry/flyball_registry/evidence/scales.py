@@ -35,8 +35,8 @@ class Scale(Wire):
 
     @classmethod
     def of(cls, task: Task) -> Self:
-        """Nothing known yet; for binary the scale is 1."""
-        return cls(reference=1.0 if task == "binary" else None)
+        """Nothing known yet; but for regression the scale is 1."""
+        return cls(reference=None if task == "regression" else 1.0)
 
     def gather(self, *columns: Floats) -> Self:
         """Take rows' errors, one array a model, each (n,); infinite ones say nothing of the scale."""

@@ -39,7 +39,10 @@ class State(Wire):
 
 
 def designed(state: State, design: Design) -> State:
-    """Under this design. Another one starts everything anew but the account and the scoreboard."""
+    """Under this design. Another one starts everything anew but the account and the scoreboard.
+
+    Sums of the scoreboard that do not fit the task begin anew.
+    """
     digest = design.digest()
     if state.design == digest:
         return state
@@ -50,7 +53,7 @@ def designed(state: State, design: Design) -> State:
         seat=state.seat,
         open_ms=open_ms,
         account=_closed(state),
-        board=state.board,
+        board={name: one.under(design.task, design.classes) for name, one in state.board.items()},
     )
 
 
@@ -77,6 +80,9 @@ def seated(state: State, seat: Seat, design: Design) -> State:
             "comparisons": {},
             "watch": Watch.begin(design, won.scale, won.usual) if won else Watch.begin(design),
             "losses": (),
+            "board": {
+                name: one.model_copy(update={"since": ()}) for name, one in state.board.items()
+            },
         }
     )
 

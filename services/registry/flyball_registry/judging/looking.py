@@ -91,10 +91,11 @@ class Look:
     async def _scored(self, rows: Sampled, decided: Sequence[Model], seat: seats.Turn) -> Scored:
         anchor = seat.anchor_digest
         active_of = seats.active_of(self._board.turns, decided)
-        planned = plan(rows, self._timelines, anchor, active_of)
+        classes = self._contract.classes
+        planned = plan(rows, self._timelines, anchor, active_of, classes)
         score = _score({digest: await self._around.model(digest) for digest in planned.digests})
         return await asyncio.to_thread(
-            scored, rows, planned, self._timelines, anchor, self._contract.slices, score
+            scored, rows, planned, self._timelines, anchor, self._contract.slices, score, classes
         )
 
     def _claim_again(self, pointer: ActiveModel) -> None:
@@ -193,7 +194,7 @@ def _score(loaded: dict[str, Loaded | None]) -> Score:
 def _examined(
     rows: Sampled, model: ModelRecord, pointer: ActiveModel, score: Score, design: Design
 ) -> gate.Gate:
-    return gate.examine(gate_rows(rows, model, pointer, score), design)
+    return gate.examine(gate_rows(rows, model, pointer, score, design.classes), design)
 
 
 def _nothing() -> Scored:

@@ -11,7 +11,7 @@ from flyball_proto.events import Manifest, ModelRecord
 from flyball_proto.spec import BASELINE
 from flyball_registry.evidence.gate import GateRows
 from flyball_registry.scoring.rows import Sampled, joined
-from flyball_registry.scoring.scoring import Score
+from flyball_registry.scoring.scoring import Score, by_class
 from flyball_registry.scoring.timelines import Timelines
 
 MAX_BYTES: Final = 64 << 20
@@ -77,12 +77,16 @@ def unseen(rows: Sampled, model: ModelRecord, manifest: Manifest) -> Column:
     return held_out
 
 
-def gate_rows(rows: Sampled, model: ModelRecord, pointer: ActiveModel, score: Score) -> GateRows:
+def gate_rows(
+    rows: Sampled, model: ModelRecord, pointer: ActiveModel, score: Score, classes: int = 0
+) -> GateRows:
     """The rows under the three models: the newer one, the anchor, the one it would replace."""
     said = {
         digest: score(digest, rows.feature)
         for digest in (model.digest, pointer.anchored.digest, pointer.digest)
     }
+    if classes:
+        said = {digest: by_class(scores, classes) for digest, scores in said.items()}
     return GateRows(
         time_ms=rows.time_ms.astype(np.int64),
         weight=rows.weight.astype(np.float64),

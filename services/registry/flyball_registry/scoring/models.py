@@ -74,7 +74,10 @@ class Models:
 
 
 def scores(loaded: Loaded | None, features: Column) -> Column:
-    """Scores f64 (n,); infinity where the model fails, NaN of a model that cannot be used at all."""
+    """Scores f64 (n,), or (n, k) of k classes.
+
+    One infinity a row where the model fails, one NaN a row of a model that cannot be used at all.
+    """
     if loaded is None:
         return np.full(len(features), np.nan, F64)
     try:
