@@ -15,7 +15,8 @@ from tests.broker.chain import catalogue
 from flyball_kit import signing
 from flyball_proto.bundles import encode_manifest
 from flyball_proto.events import Manifest, ModelTrained
-from flyball_registry.admission.checks import Expected, Found, Refusal, examine, too_slow
+from flyball_registry.admission.checks import Expected, Found, Refusal, examine
+from flyball_registry.admission.examining import too_dear
 from flyball_registry.scoring.sessions import Session, UnusableModelError
 from flyball_trainer.seatzero.baseline import baseline
 from flyball_trainer.seatzero.onnxfile import write
@@ -274,8 +275,8 @@ def test_a_bundle_without_a_trusted_signature_is_refused_before_the_model_is_par
 
 
 def test_a_latency_above_the_budget_is_refused_naming_both() -> None:
-    assert too_slow(2.0, EXPECTED) is None
-    assert too_slow(2.5, EXPECTED) == Refusal("latency", "p99 2.5 ms", "2 ms")
+    assert too_dear(2.0, 0, EXPECTED) is None
+    assert too_dear(2.5, 0, EXPECTED) == Refusal("latency", "p99 2.5 ms", "2 ms")
 
 
 def test_a_run_that_takes_long_is_ended() -> None:

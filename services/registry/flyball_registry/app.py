@@ -38,8 +38,11 @@ from flyball_proto.judgements import (
     RegistrySettled,
     Superior,
 )
+from flyball_proto.progress import ModelsScored
 from flyball_proto.spec import Pipeline, Source
 from flyball_registry.admission.admitting import Admission
+from flyball_registry.admission.claims import Signers
+from flyball_registry.admission.isolation import Examiner
 from flyball_registry.admission.store import Specs
 from flyball_registry.contract import Contract
 from flyball_registry.evidence import drift
@@ -58,6 +61,12 @@ PATIENT = Retry(deliveries=3_000)
 """S3 may be away for a day before an event becomes a dead letter."""
 
 
+UNCHECKED = (
+    "degraded: model signatures are not checked, "
+    "FLYBALL_REGISTRY_MODEL_SIGNING_PUBLIC_KEY_FILES is not set"
+)
+
+
 def build(settings: Settings | None = None) -> FastStream:
     """The service, not started; connects to nothing yet."""
     settings = settings or load(Settings)
@@ -73,7 +82,7 @@ def build(settings: Settings | None = None) -> FastStream:
     objects = Objects(settings)
     judgements = (Superior, Concluded, Refreshed, RefreshRefused, Degraded, CanaryJudged)
     announcer = Announcer(
-        broker, ModelAdmitted, ModelRefused, *judgements, Drifted, RegistrySettled
+        broker, ModelAdmitted, ModelRefused, ModelsScored, *judgements, Drifted, RegistrySettled
     )
 
     def make(contract: Contract) -> tuple[Evaluation, Surroundings]:
@@ -94,7 +103,7 @@ def build(settings: Settings | None = None) -> FastStream:
             boards=Boards(boards, name),
             around=around,
             telling=Telling(announcer, name),
-            showing=Showing(shown, name),
+            showing=Showing(shown, announcer, name),
             save_every_s=settings.save_every_s,
         )
         return evaluation, around
@@ -109,24 +118,24 @@ def build(settings: Settings | None = None) -> FastStream:
         health=health,
     )
     specifications = Specifications(applied=pipelines.apply, gone=pipelines.end, health=health)
+    examiner = Examiner(settings.limits, settings.signers)
     admission = Admission(
         Specs(specs, sources),
         objects,
         records,
         announcer,
-        trusted=settings.trusted,
+        examiner=examiner,
         position=pipelines.position,
         admitted=pipelines.admitted,
     )
 
     _subscribe(broker, admission, pipelines)
+    tasks.add("examiner", examiner)
     tasks.spawn("warm-up", _warm_up)
     tasks.spawn("sources", lambda: specifications.follow_sources(sources))
     tasks.spawn("pipelines", lambda: specifications.follow_pipelines(specs))
     tasks.spawn("sweep", lambda: admission.sweep_for_ever(settings.sweep_s))
-    unsigned = "degraded: signatures are not checked, FLYBALL_REGISTRY_TRAINER_KEYS is not set"
-    if not settings.trusted:
-        health.add("signatures", lambda: unsigned, "note")
+    _say_what_is_unchecked(health, settings.signers)
     return assemble(
         SERVICE,
         settings,
@@ -159,6 +168,14 @@ def _subscribe(broker: NatsBroker, admission: Admission, pipelines: Pipelines) -
     async def on_tripped(event: ModelTripped) -> None:
         """Hear that a model cannot answer."""
         pipelines.tripped(event)
+
+
+def _say_what_is_unchecked(health: Health, signers: Signers) -> None:
+    unsigned = "degraded: signatures are not checked, FLYBALL_REGISTRY_TRAINER_KEYS is not set"
+    if not signers.nkeys:
+        health.add("signatures", lambda: unsigned, "note")
+    if not signers.pem:
+        health.add("model signatures", lambda: UNCHECKED, "note")
 
 
 async def _warm_up() -> None:

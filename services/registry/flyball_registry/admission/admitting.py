@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Final
 
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
@@ -15,15 +13,16 @@ from flyball_kit.objects import Objects
 from flyball_proto.bundles import is_digest
 from flyball_proto.events import Manifest, ModelAdmitted, ModelRecord, ModelRefused, ModelTrained
 from flyball_proto.subjects import is_name
-from flyball_registry.admission.checks import Expected, Found, Refusal, examine, too_slow
+from flyball_registry.admission.claims import Refusal, outside
+from flyball_registry.admission.frames import Order, Outcome, refused
+from flyball_registry.admission.isolation import Examiner
 from flyball_registry.admission.store import Specs, fetch
-from flyball_registry.scoring.sessions import Session, UnusableModelError, latency_p99_ms
 from flyball_registry.scoring.timelines import valid_from
 
 log = logging.getLogger("flyball.registry.admitting")
 
-MEASURED_AGAIN: Final = 3
-"""A model is refused as too slow only if it was so each of so many times."""
+MAX_WARNINGS, MAX_WARNING = 16, 400
+"""A trainer's warnings that are kept, and characters of each."""
 
 Position = Callable[[str], Mapping[str, int]]
 """How far a pipeline's samples were read, as METRICS sequences by partition."""
@@ -45,13 +44,14 @@ class Admission:
         records: Kv[ModelRecord],
         announcer: Announcer,
         *,
-        trusted: Collection[str] = frozenset(),
+        examiner: Examiner,
         position: Position = lambda _: {},
         admitted: Callable[[ModelRecord], None] = lambda _: None,
     ) -> None:
         self._specs, self._objects = specs, objects
         self._records, self._announcer = records, announcer
-        self._trusted, self._position, self._admitted = trusted, position, admitted
+        self._examiner = examiner
+        self._position, self._admitted = position, admitted
         self._turn = asyncio.Lock()
         self._examined = asyncio.Condition()
 
@@ -89,8 +89,9 @@ class Admission:
             await self._announce(record)
             return record
         began_s = clock.monotonic_s()
-        refusal = await self._refusal(claim)
-        fresh = _record(claim, record, clock.utc_now(), self._valid_from(claim), refusal)
+        outcome, manifest = await self._outcome(claim)
+        refusal = outcome.refusal
+        fresh = _record(claim, record, clock.utc_now(), self._valid_from(claim), outcome, manifest)
         if is_digest(claim.digest):
             await self._records.save(_key(claim), fresh, revision=revision)
         if refusal is None:
@@ -128,10 +129,18 @@ class Admission:
     async def _known(self, claim: ModelTrained) -> tuple[ModelRecord | None, int]:
         return await self._records.load(_key(claim)) if is_digest(claim.digest) else (None, 0)
 
-    async def _refusal(self, claim: ModelTrained) -> Refusal | None:
+    async def _outcome(self, claim: ModelTrained) -> tuple[Outcome, Manifest | None]:
+        """What became of a model; its manifest once that is known to be sound."""
         expected = await self._specs.expected(claim.pipeline)
-        found = await fetch(self._objects, claim, expected, signed=bool(self._trusted))
-        return await asyncio.to_thread(_examined, claim, found, expected, self._trusted)
+        signers = self._examiner.signers
+        found = await fetch(self._objects, claim, expected, signers)
+        refusal = outside(claim, found, expected, signers.nkeys)
+        if refusal is not None or expected is None or found.manifest is None:
+            return (refused(refusal) if refusal else Outcome()), None
+        order = Order(claim, found, expected, signers.pem)
+        outcome = await self._examiner.examine(order)
+        sound = outcome.refusal is None
+        return outcome, Manifest.model_validate_json(found.manifest) if sound else None
 
     async def _announce(self, record: ModelRecord) -> None:
         admitted = ModelAdmitted(
@@ -167,38 +176,13 @@ class Admission:
         await self._announcer.publish(refused, f"refused.{_key(claim)}.{claim.at.timestamp()}")
 
 
-def _examined(
-    claim: ModelTrained, found: Found, expected: Expected | None, trusted: Collection[str]
-) -> Refusal | None:
-    """Examine the bundle, then measure the model; in lockstep what is measured decides nothing."""
-    refusal = examine(claim, found, expected, trusted)
-    if refusal is not None or expected is None or found.onnx is None or found.manifest is None:
-        return refusal
-    manifest = Manifest.model_validate_json(found.manifest)
-    try:
-        p99_ms = _p99_ms(Session(found.onnx, manifest), len(manifest.features), expected)
-    except UnusableModelError as error:
-        return Refusal("scores", str(error)[:200], "a model that runs as optimised, too")
-    log.debug("%s: p99 %.3f ms", claim.digest[:12], p99_ms)
-    return None if claim.mark is not None else too_slow(p99_ms, expected)
-
-
-def _p99_ms(session: Session, width: int, expected: Expected) -> float:
-    """The best of some measurements, as long as they are over the budget."""
-    best_ms = math.inf
-    for _ in range(MEASURED_AGAIN):
-        best_ms = min(best_ms, latency_p99_ms(session, width))
-        if best_ms <= expected.latency_p99_ms:
-            break
-    return best_ms
-
-
 def _record(
     claim: ModelTrained,
     before: ModelRecord | None,
     now: datetime,
     valid: dict[str, int],
-    refusal: Refusal | None,
+    outcome: Outcome,
+    manifest: Manifest | None,
 ) -> ModelRecord:
     """A model that is admitted once more keeps its stage, and since when it answers."""
     again = before if before is not None and before.stage != "refused" else None
@@ -209,7 +193,7 @@ def _record(
         manifest_digest=claim.manifest_digest,
         trainer=claim.trainer,
         feature_digest=claim.feature_digest,
-        stage=stage if refusal is None else "refused",
+        stage=stage if outcome.refusal is None else "refused",
         size_bytes=claim.size_bytes,
         admitted_at=now,
         kind=claim.kind,
@@ -217,6 +201,11 @@ def _record(
         trained_through_ms=claim.trained_through_ms,
         rows=claim.rows,
         valid_from=valid if again is None else again.valid_from,
+        dataset_digest="" if manifest is None else manifest.dataset_digest,
+        warnings=tuple(warning[:MAX_WARNING] for warning in claim.warnings[:MAX_WARNINGS]),
+        variants=() if manifest is None else manifest.variants,
+        latency_p99_ms=outcome.latency_p99_ms,
+        memory_bytes=outcome.memory_bytes,
     )
 
 

@@ -1,14 +1,16 @@
 """What is checked inside an ONNX file. The only room that knows onnx. Nothing is trusted."""
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker
+from onnx import ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto, checker
 
 from flyball_proto.events import Manifest
+from flyball_registry.admission.claims import MAX_WORDS, Unfit
 from flyball_registry.scoring.sessions import (
     CALL_TIMEOUT_S,
     Session,
@@ -20,14 +22,24 @@ ALLOWED_OPSETS: Final = {"": 21, "ai.onnx": 21, "ai.onnx.ml": 4}
 """Operator domains and the newest version of each that runtimes at the edge know."""
 
 GROWING: Final = frozenset(
-    {"ConstantOfShape", "Expand", "Pad", "Range", "Resize", "Tile", "Upsample"}
+    {
+        *("BlackmanWindow", "ConstantOfShape", "Expand", "HammingWindow", "HannWindow"),
+        *("MelWeightMatrix", "Pad", "Range", "Resize", "Tile", "Upsample"),
+    }
 )
 """Operators whose output is as large as a number in the file says: a few bytes could fill the memory."""
+
+RANDOM: Final = frozenset(
+    {
+        *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"),
+        "RandomUniformLike",
+    }
+)
+"""Operators that answer the same rows differently each time."""
 
 MAX_NODES: Final = 1_000
 
 PROBE_VALUES: Final = (0.0, 1.0, -1.0, 1e-6, -1e6, 1e6)
-MAX_WORDS: Final = 200
 SUM: Final = 1e-3
 """Probabilities of all classes sum to 1 within this."""
 
@@ -36,7 +48,6 @@ _FAILURES: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,
-    MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -45,12 +56,20 @@ _FAILURES: Final = (
 Opened = ModelProto
 
 
-class Unfit(NamedTuple):
-    """A failed check, what was found and what would have passed."""
-
-    check: str
-    found: str
-    limit: str
+def unfit(onnx: bytes, manifest: Manifest) -> Unfit | None:
+    """The first thing that is wrong with a file whose structure is bounded."""
+    opened = parse(onnx)
+    if isinstance(opened, Unfit):
+        return opened
+    checks: tuple[Callable[[Opened], Unfit | None], ...] = (
+        self_contained,
+        dense,
+        allowed,
+        valid,
+        lambda opened: shapes(opened, manifest),
+        lambda _: finite(onnx, manifest),
+    )
+    return next(filter(None, (check(opened) for check in checks)), None)
 
 
 def parse(onnx: bytes) -> Opened | Unfit:
@@ -67,7 +86,23 @@ def self_contained(opened: Opened) -> Unfit | None:
     """No tensor may lie in another file: such a path could name any file of the machine."""
     for tensor in _tensors(opened):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-            return Unfit("external-data", f"tensor {tensor.name!r}", "all data inside the file")
+            found = f"tensor {tensor.name[:80]!r}"
+            return Unfit("external-data", found, "all data inside the file")
+    return None
+
+
+def dense(opened: Opened) -> Unfit | None:
+    """No tensor may be larger than what the file holds of it."""
+    room = 2 * opened.ByteSize()  # the smallest numbers take half a byte
+    for message in _messages(opened):
+        if isinstance(message, SparseTensorProto):
+            found = f"sparse tensor {message.values.name[:80]!r}"
+            return Unfit("tensors", found, "tensors that are stored whole")
+        if isinstance(message, TensorProto):
+            elements = math.prod(message.dims)
+            if min(message.dims, default=0) < 0 or elements > room:
+                found = f"tensor {message.name[:80]!r} of {list(message.dims)[:8]}"
+                return Unfit("tensors", found, "sizes that the file has the numbers for")
     return None
 
 
@@ -80,8 +115,9 @@ def allowed(opened: Opened) -> Unfit | None:
         if opset.version > newest:
             found = f"{opset.domain or 'ai.onnx'} {opset.version}"
             return Unfit("opset", found, f"at most {newest}")
-    if opened.functions:
-        return Unfit("operators", "functions", "a flat graph")
+    if opened.functions or opened.training_info:
+        found = "functions" if opened.functions else "a graph for training"
+        return Unfit("operators", found, "a flat graph")
     if (nodes := len(opened.graph.node)) > MAX_NODES:
         return Unfit("operators", f"{nodes} nodes", f"at most {MAX_NODES}")
     return next(filter(None, map(_of_node, opened.graph.node)), None)
@@ -94,6 +130,8 @@ def _of_node(node: NodeProto) -> Unfit | None:
         return Unfit("operators", f"{node.op_type} with a graph inside", "a flat graph")
     if node.op_type in GROWING:
         return Unfit("operators", node.op_type, "operators that keep to the size of their input")
+    if node.op_type in RANDOM:
+        return Unfit("operators", node.op_type, "operators that answer the same every time")
     return None
 
 
@@ -153,18 +191,18 @@ def probe_rows(width: int) -> NDArray[np.float32]:
 
 
 def _tensors(opened: Opened) -> Iterator[TensorProto]:
-    yield from opened.graph.initializer
-    for sparse in opened.graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    nodes: list[NodeProto] = [*opened.graph.node, *(n for f in opened.functions for n in f.node)]
-    while nodes:
-        for attribute in nodes.pop().attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            for graph in (attribute.g, *attribute.graphs):
-                yield from graph.initializer
-                nodes.extend(graph.node)
+    """Every tensor, wherever it is: graphs inside graphs, functions, attributes, sparse ones."""
+    return (found for found in _messages(opened) if isinstance(found, TensorProto))
+
+
+def _messages(opened: Opened) -> Iterator[Message]:
+    left: list[Message] = [opened]
+    while left:
+        message = left.pop()
+        yield message
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                left.extend(value if field.is_repeated else (value,))
 
 
 def _is(value: ValueInfoProto, name: str, width: int) -> bool:

@@ -5,16 +5,21 @@ import asyncio
 from flyball_kit.kv import Kv
 from flyball_kit.objects import ObjectMissingError, ObjectRefusedError, Objects
 from flyball_proto.bundles import (
+    MAX_EXPECTED_BYTES,
     MAX_MANIFEST_BYTES,
+    MAX_OMS_BYTES,
     MAX_SIGNATURE_BYTES,
+    expected_key,
     is_digest,
     manifest_key,
+    oms_key,
     onnx_key,
     signature_key,
+    variant_key,
 )
-from flyball_proto.events import ModelTrained
+from flyball_proto.events import Manifest, ModelTrained
 from flyball_proto.spec import Pipeline, Source, feature_digest, feature_names
-from flyball_registry.admission.checks import Expected, Found
+from flyball_registry.admission.claims import Expected, Found, Signers, parsed
 
 MB = 1_000_000
 
@@ -41,6 +46,7 @@ class Specs:
             int(budgets.size_mb * MB),
             int(budgets.memory_mb * MB),
             budgets.latency_p99_ms,
+            found.spec.target.classes,
         )
 
     async def names(self) -> list[str]:
@@ -51,24 +57,37 @@ class Specs:
 
 
 async def fetch(
-    objects: Objects, claim: ModelTrained, expected: Expected | None, *, signed: bool
+    objects: Objects, claim: ModelTrained, expected: Expected | None, signers: Signers
 ) -> Found:
-    """What S3 holds of a bundle. Never more than the bounds is read.
+    """What S3 holds of a bundle. Never more than the bounds is read, signatures only where they count.
 
     Raises:
         TransientError: S3 does not answer.
     """
     if expected is None or not is_digest(claim.digest):
         return Found(None)
-    size_bytes = await objects.size(onnx_key(claim.digest))
+    digest = claim.digest
+    size_bytes = await objects.size(onnx_key(digest))
     if size_bytes is None or size_bytes > expected.max_bytes:
         return Found(size_bytes)
-    onnx, manifest, signature = await asyncio.gather(
-        _within(objects, onnx_key(claim.digest), expected.max_bytes),
-        _within(objects, manifest_key(claim.digest), MAX_MANIFEST_BYTES),
-        _within(objects, signature_key(claim.digest), MAX_SIGNATURE_BYTES if signed else 0),
+    onnx, manifest, signature, signed = await asyncio.gather(
+        _within(objects, onnx_key(digest), expected.max_bytes),
+        _within(objects, manifest_key(digest), MAX_MANIFEST_BYTES),
+        _within(objects, signature_key(digest), MAX_SIGNATURE_BYTES if signers.nkeys else 0),
+        _within(objects, oms_key(digest), MAX_OMS_BYTES if signers.pem else 0),
     )
-    return Found(size_bytes, onnx, manifest, signature)
+    said = None if manifest is None else parsed(manifest, len(expected.features))
+    if not isinstance(said, Manifest):
+        return Found(size_bytes, onnx, manifest, signature, signed)
+    rows = await _within(
+        objects, expected_key(digest), MAX_EXPECTED_BYTES * bool(said.expected_digest)
+    )
+    forms: dict[str, bytes] = {
+        precision: form
+        for precision in sorted({variant.precision for variant in said.variants})
+        if (form := await _within(objects, variant_key(digest, precision), expected.max_bytes))
+    }
+    return Found(size_bytes, onnx, manifest, signature, signed, rows, forms)
 
 
 async def _within(objects: Objects, key: str, max_bytes: int) -> bytes | None:
