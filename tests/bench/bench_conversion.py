@@ -17,7 +17,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 
 from flyball_proto.columns import F32, F64, I64, U16, U32, U64
 from flyball_proto.spec.parameters import Value
-from flyball_trainer.forms import forest
+from flyball_trainer.forms import booster
 from flyball_trainer.forms.convert import bundle
 from flyball_trainer.kinds.catalogue import fit
 from flyball_trainer.rows import TrainingRows
@@ -107,7 +107,7 @@ def readings(count: int) -> dict[str, float]:
     model = lightgbm.train(chosen, lightgbm.Dataset(rows.feature, rows.label), 100)
     inputs = [("features", FloatTensorType([None, WIDTH]))]
     return {
-        "text form, read": median_ms(lambda: forest.read(model.model_to_string())),
+        "text form, read": median_ms(lambda: booster.read(model.model_to_string())),
         "dump_model": median_ms(model.dump_model),
         "onnxmltools": median_ms(
             lambda: convert_lightgbm(model, initial_types=inputs, target_opset=15, zipmap=False)

@@ -13,14 +13,9 @@ from tests.unit.training_rows import NAMES, WIDTH, features, order, training_row
 from flyball_proto.bundles import content_digest
 from flyball_proto.columns import F32, F64
 from flyball_registry.admission import onnxfile as admission
+from flyball_trainer.forms.booster import TAKEN_AS_ZERO, read, single_precision
 from flyball_trainer.forms.convert import bundle, onnx_model
-from flyball_trainer.forms.forest import (
-    TAKEN_AS_ZERO,
-    Forest,
-    UnconvertibleError,
-    read,
-    single_precision,
-)
+from flyball_trainer.forms.forest import Forest, UnconvertibleError
 from flyball_trainer.training.fitting import Trained, train
 
 QUIET = {"verbosity": -1, "num_threads": 1, "seed": 3}
@@ -198,5 +193,5 @@ def test_the_parts_of_a_forest_hang_together() -> None:
     roots = np.flatnonzero(form.parent < 0)
     assert form.tree[roots].tolist() == list(range(30))
     leaves = np.sort(np.concatenate([~form.left[form.left < 0], ~form.right[form.right < 0]]))
-    assert leaves.tolist() == list(range(len(form.leaf)))
+    assert leaves.tolist() == list(range(len(form.leaf_tree)))
     assert form.width == len(NAMES)

@@ -30,7 +30,7 @@ def test_what_is_known_to_be_converted_wrongly_is_refused_by_name(
     [
         ("lightgbm", "binary", {"num_threads": 8}, "unknown parameter 'num_threads'"),
         ("lightgbm", "binary", {"objective": "huber"}, "valid: objective: binary"),
-        ("none", "binary", {}, "valid: lightgbm, logistic, ridge"),
+        ("none", "binary", {}, "valid: lightgbm, logistic, ridge, histogram"),
         ("logistic", "regression", {}, "cannot fit task regression"),
         ("ridge", "binary", {}, "cannot fit task binary"),
     ],

@@ -8,7 +8,7 @@ from tests.unit.training_rows import NAMES, features, training_rows
 
 from flyball_proto.columns import F32
 from flyball_trainer.forms.boundaries import MAX_NODES, of_trees, probes
-from flyball_trainer.forms.convert import onnx_model
+from flyball_trainer.forms.convert import Form, onnx_model
 from flyball_trainer.forms.forest import Forest
 from flyball_trainer.forms.line import Line
 from flyball_trainer.kinds.catalogue import Fitted, fit
@@ -37,7 +37,7 @@ def forest(model: Fitted) -> Forest:
     return model.form
 
 
-def judged(model: Fitted, form: Forest | Line, task: str = "binary") -> Parity:
+def judged(model: Fitted, form: Form, task: str = "binary") -> Parity:
     onnx = onnx_model(form).SerializeToString()
     found = compare(model, onnx, features(300, seed=5), task=task, names=NAMES)
     assert isinstance(found, Parity)
@@ -112,7 +112,7 @@ def test_a_model_without_missing_values_in_training_takes_them_for_zero() -> Non
 
 def test_a_missing_sigmoid_is_refused() -> None:
     model = fitted()
-    found = judged(model, replace(forest(model), binary=False))
+    found = judged(model, replace(forest(model), link="value"))
     assert not found.holds
     assert "the fitted model says" in found.sentence
 
@@ -123,7 +123,7 @@ def test_other_damage_to_trees_is_refused(part: str) -> None:
     form = forest(model)
     damaged = {
         "offset": replace(form, offset=form.offset + 1e-3),
-        "leaf": replace(form, leaf=form.leaf * (1 + (np.arange(len(form.leaf)) == 3) * 0.1)),
+        "leaf": replace(form, value=form.value * (1 + (np.arange(len(form.value)) == 3) * 0.1)),
         "left and right": replace(form, left=form.right, right=form.left),
     }
     assert not judged(model, damaged[part]).holds
@@ -133,7 +133,9 @@ def test_damage_to_a_line_is_refused_with_the_feature_named() -> None:
     model = fitted("logistic")
     form = model.form
     assert isinstance(form, Line)
-    found = judged(model, replace(form, absent=np.where(np.arange(5) == 1, 0.0, form.absent)))
+    found = judged(
+        model, replace(form, absent=np.where(np.arange(5)[:, None] == 1, 0.0, form.absent))
+    )
     assert not found.holds
     slope = form.slope.copy()
     slope[2] *= 1.01
@@ -146,7 +148,7 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
     model = fitted("ridge", "regression")
     form = model.form
     assert isinstance(form, Line)
-    found = judged(model, replace(form, intercept=float("nan")), "regression")
+    found = judged(model, replace(form, intercept=np.array([np.nan])), "regression")
     assert found.difference == float("inf")
     assert not found.holds
 

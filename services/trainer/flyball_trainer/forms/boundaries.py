@@ -1,8 +1,9 @@
 """Rows that take a model to its edges: where a damaged conversion would answer otherwise.
 
 For inner nodes of trees there are rows that reach the node, with the node's feature exactly at the
-threshold, one f32 step above and below, and missing. For all models: each feature missing, all
-missing, and extreme values.
+threshold, one f32 step above and below, and missing. For lines and networks each feature at the
+values beyond which it is clipped. For all models, also those of which no more is known: each feature
+missing, all missing, and extreme values.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from typing import Final
 import numpy as np
 
 from flyball_proto.columns import F32, Column
+from flyball_trainer.forms.convert import Form
+from flyball_trainer.forms.foreign import Foreign
 from flyball_trainer.forms.forest import Forest
 from flyball_trainer.forms.line import CLIP, Line
+from flyball_trainer.forms.network import Network
 
 MAX_NODES: Final = 500
 """Bounds the cost: 4 rows a node, about 12 microseconds a row for both models; tests/bench/bench_conversion.py."""
@@ -30,33 +34,63 @@ class Probes:
     about: Column
 
 
-def probes(form: Forest | Line, base: Column) -> tuple[Probes, ...]:
-    """Edge rows of a model, made from `base` f32 (n, width), n > 0: at most 4 * `MAX_NODES` + 600."""
-    edges = of_trees(form, base) if isinstance(form, Forest) else of_line(form, base)
-    return (edges, _missing(base), _extreme(form.width))
+def probes(form: Form, base: Column) -> tuple[Probes, ...]:
+    """Edge rows of a model, made from `base` f32 (n, width), n > 0: at most 4 * `MAX_NODES` + 600.
+
+    Of a network or line as wide as 500 features there are 4 rows a feature besides.
+    """
+    everywhere = (_missing(base), _extreme(form.width))
+    if isinstance(form, Foreign):
+        return everywhere
+    edges = of_trees(form, base) if isinstance(form, Forest) else of_clips(form, base)
+    return (edges, *everywhere)
 
 
 def of_trees(forest: Forest, base: Column) -> Probes:
-    """Four rows a node, parents first; of more than `MAX_NODES` nodes evenly spread ones.
+    """Four rows a node of `looked_at`, parents first.
 
     A value that the nodes above would send elsewhere makes a row that passes elsewhere.
     """
-    count = len(forest.tree)
-    nodes = np.unique(np.linspace(0, count - 1, min(count, MAX_NODES)).astype(np.int64))
+    nodes = looked_at(forest)
     reached = _reaching(forest, nodes, base[np.arange(len(nodes)) % len(base)])
     at = forest.threshold[nodes]
     values = (at, _step(at, _INFINITY), _step(at, -_INFINITY), np.full_like(at, np.nan))
     return _varied(reached, forest.feature[nodes], values)
 
 
-def of_line(line: Line, base: Column) -> Probes:
+def looked_at(forest: Forest) -> Column:
+    """The nodes that boundary rows are made for, rising: all, or `MAX_NODES` of them.
+
+    Half of those are the nearest to their roots, which most rows pass, half are spread evenly over
+    the others; the rest is only seen by holdout rows and the rows of those nodes.
+    """
+    count = len(forest.tree)
+    if count <= MAX_NODES:
+        return np.arange(count)
+    by_depth = np.argsort(_depth(forest), kind="stable")
+    near, far = by_depth[: MAX_NODES // 2], np.sort(by_depth[MAX_NODES // 2 :])
+    spread = np.linspace(0, len(far) - 1, MAX_NODES - len(near)).astype(np.int64)
+    return np.sort(np.concatenate([near, far[spread]]))
+
+
+def of_clips(form: Line | Network, base: Column) -> Probes:
     """Each feature at the values beyond which it is clipped, and beyond."""
-    features = np.arange(line.width)
+    features = np.arange(form.width)
     with np.errstate(over="ignore"):
-        edges = [(line.mean + side * line.scale).astype(F32) for side in (CLIP, -CLIP)]
+        edges = [(form.mean + side * form.scale).astype(F32) for side in (CLIP, -CLIP)]
     reached = base[features % len(base)]
     beyond = [_step(e, side * _INFINITY) for e, side in zip(edges, (1, -1), strict=True)]
     return _varied(reached, features, (*edges, *beyond))
+
+
+def _depth(forest: Forest) -> Column:
+    """How many nodes lie above each, i64 (k,)."""
+    parent = forest.parent
+    depth, above = np.zeros(len(parent), np.int64), parent
+    while (climbing := above >= 0).any():
+        depth += climbing
+        above = np.where(climbing, parent[above], -1)
+    return depth
 
 
 def _reaching(forest: Forest, nodes: Column, base: Column) -> Column:

@@ -1,8 +1,7 @@
-"""A fitted model as an ONNX file: one input `features` f32 (n, width), one output `score` f32 (n, 1).
+"""A fitted model as an ONNX file: input `features` f32 (n, width), output `score` f32 (n, outputs).
 
-Trees become one TreeEnsembleRegressor: onnxmltools takes 80 ms for 100 trees of 31 leaves, this
-8 (measured: tests/bench/bench_conversion.py), and it writes no label output. Linear models
-are computed in double precision. The same model gives the same bytes.
+Trees are computed in single precision, lines and networks in double. The same model gives the same
+bytes.
 """
 
 import hashlib
@@ -10,24 +9,30 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from flyball_proto.bundles import content_digest
-from flyball_proto.columns import F64, Column
+from flyball_proto.columns import F32, F64, I64, Column
 from flyball_proto.events import Manifest
-from flyball_trainer.forms.forest import Forest
+from flyball_trainer.forms.ensemble import ML_DOMAIN, ensemble
+from flyball_trainer.forms.foreign import Foreign
+from flyball_trainer.forms.forest import Forest, Link
 from flyball_trainer.forms.line import CLIP, Line
+from flyball_trainer.forms.network import Network
 
 OPSET: Final = 17
 ML_OPSET: Final = 3
 IR_VERSION: Final = 8
 INPUT, OUTPUT = "features", "score"
-_ML: Final = "ai.onnx.ml"
+_OPERATORS: Final = {"relu": "Relu", "tanh": "Tanh"}
 
+Form = Forest | Line | Network | Foreign
 Graph = tuple[list[NodeProto], Mapping[str, Column]]
+Step = tuple[str, list[str], str, dict[str, Any]]
+"""Operator, what it takes, what it gives, attributes."""
 
 
-def bundle(form: Forest | Line, draft: Manifest) -> tuple[bytes, Manifest]:
+def bundle(form: Form, draft: Manifest) -> tuple[bytes, Manifest]:
     """The ONNX file and the manifest that names it; `draft` is the manifest without a digest."""
     model = onnx_model(form)
     helper.set_model_props(model, {"flyball.manifest": content_digest(draft)})
@@ -35,105 +40,121 @@ def bundle(form: Forest | Line, draft: Manifest) -> tuple[bytes, Manifest]:
     return written, draft.model_copy(update={"digest": hashlib.sha256(written).hexdigest()})
 
 
-def onnx_model(form: Forest | Line) -> ModelProto:
-    """The model without metadata."""
-    nodes, constants = _trees(form) if isinstance(form, Forest) else _linear(form)
+def onnx_model(form: Form, *, single: bool = False) -> ModelProto:
+    """The model without metadata; that of a foreign one is kept.
+
+    `single`: layers of a network in single precision, from which smaller forms can be made.
+    """
+    if isinstance(form, Foreign):
+        return ModelProto.FromString(form.onnx)
+    nodes, constants = _graph(form, single=single)
     graph = helper.make_graph(
         nodes,
-        "forest" if isinstance(form, Forest) else "line",
+        type(form).__name__.lower(),
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", form.width])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", 1])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", form.outputs])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(_ML, ML_OPSET)]
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
     return helper.make_model(
         graph, ir_version=IR_VERSION, opset_imports=opsets, producer_name="flyball"
     )
 
 
+def _graph(form: Forest | Line | Network, *, single: bool) -> Graph:
+    if isinstance(form, Forest):
+        return _trees(form)
+    if isinstance(form, Line):
+        return _linear(form)
+    return _layers(form, F32 if single else F64)
+
+
 def _trees(forest: Forest) -> Graph:
-    said = "log_odds" if forest.binary else OUTPUT
-    nodes = [_ensemble(forest, said)]
-    if forest.binary:
-        nodes.append(helper.make_node("Sigmoid", [said], [OUTPUT]))
-    return nodes, {}
+    said = OUTPUT if forest.link == "value" else "log_odds"
+    steps, constants = _linked(forest.link, said, OUTPUT, forest.outputs)
+    return [ensemble(forest, INPUT, said), *_nodes(steps)], constants
 
 
-def _ensemble(forest: Forest, said: str) -> NodeProto:
-    """Inner nodes are numbered first, then all leaves; listed they are tree by tree, roots first."""
-    inner, leaves = len(forest.tree), len(forest.leaf)
-    unused = np.zeros(leaves, np.int64)
-    trees = np.append(forest.tree, forest.leaf_tree)
-    order = np.argsort(trees, kind="stable")
-    node = helper.make_node("TreeEnsembleRegressor", [INPUT], [said], domain=_ML)
-    of_nodes = {
-        "nodes_falsenodeids": np.append(_ids(forest.right, inner), unused),
-        "nodes_featureids": np.append(forest.feature, unused),
-        "nodes_missing_value_tracks_true": np.append(forest.missing_left, unused),
-        "nodes_nodeids": np.arange(inner + leaves),
-        "nodes_treeids": trees,
-        "nodes_truenodeids": np.append(_ids(forest.left, inner), unused),
-    }
-    of_leaves = {
-        "target_ids": unused,
-        "target_nodeids": inner + np.arange(leaves),
-        "target_treeids": forest.leaf_tree,
-    }
-    thresholds = np.append(forest.threshold, unused)[order]
-    modes = np.array([b"BRANCH_LEQ", b"LEAF"])[(order >= inner).astype(np.int64)].tolist()
-    node.attribute.extend(_integers(name, values[order]) for name, values in of_nodes.items())
-    node.attribute.extend(_integers(name, values) for name, values in of_leaves.items())
-    node.attribute.extend(
-        [
-            _floats("base_values", np.array([forest.offset])),
-            _floats("nodes_values", thresholds),
-            _floats("target_weights", forest.leaf),
-            AttributeProto(name="nodes_modes", type=AttributeProto.STRINGS, strings=modes),
-            AttributeProto(name="n_targets", type=AttributeProto.INT, i=1),
-        ]
-    )
-    return node
+def _linked(
+    link: Link, said: str, given: str, outputs: int
+) -> tuple[list[Step], dict[str, Column]]:
+    """From the form's numbers to scores; nothing for values."""
+    if link == "logistic":
+        return [("Sigmoid", [said], given, {})], {}
+    if link == "softmax":
+        return [("Softmax", [said], given, {"axis": 1})], {}
+    if link == "value":
+        return [], {}
+    constants = {"none": np.array(0, F32), "certain": np.array(1, F32)}
+    clipped: Step = ("Clip", [said, "none", "certain"], "share" if outputs > 1 else given, {})
+    if outputs == 1:
+        return [clipped], constants
+    total: Step = ("ReduceSum", ["share", "classes"], "total", {"keepdims": 1})
+    normal: Step = ("Div", ["share", "total"], given, {})
+    return [clipped, total, normal], constants | {"classes": np.array([1], I64)}
 
 
-def _ids(children: Column, inner: int) -> Column:
-    """Numbers of inner nodes stay, leaf ~i becomes the node behind all inner ones."""
-    return np.where(children >= 0, children, inner + ~children)
-
-
-def _integers(name: str, values: Column) -> AttributeProto:
-    ints = values.astype(np.int64).tolist()
-    return AttributeProto(name=name, type=AttributeProto.INTS, ints=ints)
-
-
-def _floats(name: str, values: Column) -> AttributeProto:
-    return AttributeProto(name=name, type=AttributeProto.FLOATS, floats=values.tolist())
-
-
-def _linear(line: Line) -> Graph:
+def _prepared(mean: Column, scale: Column) -> tuple[list[Step], dict[str, Column]]:
+    """Standardised, clipped values `z` f64 (n, width) and `gaps` f64 (n, width), 1 where missing."""
     constants: dict[str, Column] = {
-        "mean": line.mean.astype(F64),
-        "scale": line.scale.astype(F64),
-        "slope": line.slope.astype(F64)[:, None],
-        "absent": line.absent.astype(F64)[:, None],
-        "intercept": np.array([line.intercept], F64),
+        "mean": mean.astype(F64),
+        "scale": scale.astype(F64),
         "least": np.array(-CLIP, F64),
         "most": np.array(CLIP, F64),
     }
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+    steps: list[Step] = [
         ("IsNaN", [INPUT], "missing", {}),
         ("Cast", [INPUT], "value", {"to": TensorProto.DOUBLE}),
         ("Where", ["missing", "mean", "value"], "filled", {}),
         ("Sub", ["filled", "mean"], "centred", {}),
         ("Div", ["centred", "scale"], "unbounded", {}),
         ("Clip", ["unbounded", "least", "most"], "z", {}),
-        ("MatMul", ["z", "slope"], "of_values", {}),
         ("Cast", ["missing"], "gaps", {"to": TensorProto.DOUBLE}),
+    ]
+    return steps, constants
+
+
+def _linear(line: Line) -> Graph:
+    steps, constants = _prepared(line.mean, line.scale)
+    constants |= {
+        "slope": line.slope.astype(F64),
+        "absent": line.absent.astype(F64),
+        "intercept": line.intercept.astype(F64),
+    }
+    steps += [
+        ("MatMul", ["z", "slope"], "of_values", {}),
         ("MatMul", ["gaps", "absent"], "of_gaps", {}),
         ("Add", ["of_values", "of_gaps"], "slopes", {}),
         ("Add", ["slopes", "intercept"], "sum", {}),
     ]
-    if line.binary:
-        steps.append(("Sigmoid", ["sum"], "probability", {}))
+    return _scored(line.link, "sum", line.outputs, steps, constants)
+
+
+def _layers(network: Network, number: np.dtype[Any]) -> Graph:
+    steps, constants = _prepared(network.mean, network.scale)
+    steps.append(("Concat", ["z", "gaps"], "known", {"axis": 1}))
+    kind = helper.np_dtype_to_tensor_dtype(number)
+    steps.append(("Cast", ["known"], "layer_0", {"to": kind}))
+    for i, layer in enumerate(network.layers):
+        constants |= {f"weight_{i}": layer.weight.astype(number)}
+        constants |= {f"bias_{i}": layer.bias.astype(number)}
+        steps.append(("MatMul", [f"layer_{i}", f"weight_{i}"], f"product_{i}", {}))
+        steps.append(("Add", [f"product_{i}", f"bias_{i}"], f"sum_{i}", {}))
+        steps.append((_OPERATORS[network.activation], [f"sum_{i}"], f"layer_{i + 1}", {}))
+    steps.pop()
+    last = f"sum_{len(network.layers) - 1}"
+    return _scored(network.link, last, network.outputs, steps, constants)
+
+
+def _scored(
+    link: Link, said: str, outputs: int, steps: list[Step], constants: dict[str, Column]
+) -> Graph:
+    """The end of a graph that computes in another precision than its output has."""
+    ending, more = _linked(link, said, "probability", outputs)
+    steps = [*steps, *ending]
     steps.append(("Cast", [steps[-1][2]], OUTPUT, {"to": TensorProto.FLOAT}))
-    nodes = [helper.make_node(op, ins, [out], **more) for op, ins, out, more in steps]
-    return nodes, constants
+    return _nodes(steps), constants | more
+
+
+def _nodes(steps: list[Step]) -> list[NodeProto]:
+    return [helper.make_node(op, ins, [out], **more) for op, ins, out, more in steps]

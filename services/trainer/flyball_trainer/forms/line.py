@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from flyball_proto.columns import F64, Column
+from flyball_trainer.forms.forest import Link
 
 CLIP: Final = 10.0
 """Standard deviations from the mean beyond which a value says no more: scores stay finite."""
@@ -18,18 +19,22 @@ class Line:
     A missing value counts as the mean, z = 0, and adds the feature's `absent` instead.
     """
 
-    binary: bool
-    """Whether that is a log odds, 1 / (1 + exp(-it)) the probability."""
-    intercept: float
+    link: Link
+    intercept: Column  # f64 (outputs,)
     mean: Column  # f64 (width,)
     scale: Column  # f64 (width,), > 0
-    slope: Column  # f64 (width,)
-    absent: Column  # f64 (width,), 0 where nothing was learnt about being missing
+    slope: Column  # f64 (width, outputs)
+    absent: Column  # f64 (width, outputs), 0 where nothing was learnt about being missing
 
     @property
     def width(self) -> int:
         """Number of features."""
         return len(self.mean)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a row: 1, or one a class."""
+        return len(self.intercept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +52,13 @@ class Standard:
         with np.errstate(over="ignore"):
             z = (np.where(missing, self.mean, value) - self.mean) / self.scale
         return np.hstack([np.clip(z, -CLIP, CLIP), missing[:, self.sometimes].astype(F64)])
+
+    def spread(self, coefficient: Column) -> Column:
+        """Coefficients (width + k, m) of a design as (2 * width, m): 0 for what is never missing."""
+        width = len(self.mean)
+        absent = np.zeros((width, coefficient.shape[1]), F64)
+        absent[self.sometimes] = coefficient[width:]
+        return np.vstack([coefficient[:width], absent])
 
 
 def standard(feature: Column) -> Standard:

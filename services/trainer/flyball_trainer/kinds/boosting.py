@@ -8,8 +8,8 @@ import numpy as np
 
 from flyball_proto.columns import F32, F64, Column
 from flyball_proto.spec.parameters import LIGHTGBM, Between, Value
-from flyball_trainer.forms.forest import read
-from flyball_trainer.kinds.catalogue import FitError, Fitted, shares
+from flyball_trainer.forms.booster import read
+from flyball_trainer.kinds.catalogue import Aim, FitError, Fitted, shares
 from flyball_trainer.rows import TrainingRows
 
 DEFAULTS: Final[Mapping[str, Value]] = {
@@ -30,15 +30,14 @@ _REPEATABLE: Final[dict[str, Any]] = {
 _WHOLE: Final = frozenset(n for n, a in LIGHTGBM.items() if isinstance(a, Between) and a.whole)
 
 
-def fit(rows: TrainingRows, task: str, parameters: Mapping[str, Value], seed: int) -> Fitted:
-    """Boosted trees for `binary` or `regression` rows, on one thread.
+def fit(rows: TrainingRows, aim: Aim) -> Fitted:
+    """Boosted trees on one thread; of several classes, as many trees a round.
 
     Raises:
         FitError: LightGBM does not take the rows.
         UnconvertibleError: the model has a part without ONNX form.
     """
-    chosen: dict[str, Any] = {"objective": task, "seed": seed, **DEFAULTS, **parameters}
-    chosen = {name: int(v) if name in _WHOLE else v for name, v in chosen.items()} | _REPEATABLE
+    chosen = settings(aim)
     trees = chosen.pop("n_estimators")
     weight = None if (rows.weight == 1).all() else rows.weight.astype(F32)
     try:
@@ -46,6 +45,28 @@ def fit(rows: TrainingRows, task: str, parameters: Mapping[str, Value], seed: in
         booster = lightgbm.train(chosen, data, trees)
     except lightgbm.basic.LightGBMError as error:
         raise FitError(f"LightGBM: {error}") from error
+    return fitted(booster)
+
+
+def settings(aim: Aim) -> dict[str, Any]:
+    """What LightGBM is told: defaults, own parameters, and what makes a fit repeatable."""
+    chosen: dict[str, Any] = {
+        "objective": aim.task,
+        "seed": aim.seed,
+        **DEFAULTS,
+        **aim.parameters,
+    }
+    if aim.classes:
+        chosen["num_class"] = aim.classes
+    return {name: int(v) if name in _WHOLE else v for name, v in chosen.items()} | _REPEATABLE
+
+
+def fitted(booster: lightgbm.Booster) -> Fitted:
+    """A booster as a model; its importance is what each feature's splits gained.
+
+    Raises:
+        UnconvertibleError: it has a part without ONNX form.
+    """
 
     def scores(feature: Column) -> Column:
         said = np.asarray(booster.predict(feature, num_threads=1), F64)

@@ -1,6 +1,6 @@
 """Whether the ONNX file answers as the fitted model does. The trainer's only room that knows ONNX Runtime."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -8,9 +8,10 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from flyball_proto.columns import F64, Column
-from flyball_trainer.forms.boundaries import Probes, probes
+from flyball_trainer.forms.boundaries import Probes, looked_at, probes
 from flyball_trainer.forms.convert import INPUT, OUTPUT
-from flyball_trainer.kinds.catalogue import Fitted
+from flyball_trainer.forms.forest import Forest
+from flyball_trainer.kinds.catalogue import FitError, Fitted
 
 TOLERANCE: Final = 1e-5
 """Absolute for probabilities; for regression times the larger of the score and the median score."""
@@ -32,7 +33,9 @@ class Parity:
 
     That row is the worst one; but where the tolerance is exceeded, the first such row about a single
     feature, because rows of a node come before those below it. `row` counts within `group`: holdout,
-    boundary, missing or extreme. `feature` is the one that the row is about, None = no single one.
+    boundary, missing or extreme. `feature` is the one that the row is about, None = no single one;
+    `output` is the class of several, else 0. `nodes` says how many of the `all_nodes` inner nodes of
+    trees had boundary rows of their own; both are 0 for other models.
     """
 
     rows: int
@@ -42,6 +45,9 @@ class Parity:
     feature: str | None
     native: float
     converted: float
+    output: int = 0
+    nodes: int = 0
+    all_nodes: int = 0
 
     @property
     def holds(self) -> bool:
@@ -52,6 +58,7 @@ class Parity:
     def sentence(self) -> str:
         """The row for people."""
         about = f" about feature {self.feature}" if self.feature else ""
+        about += f", class {self.output}" if self.output else ""
         return (
             f"{self.group} row {self.row}{about}: the fitted model says {self.native:.9g}, its ONNX "
             f"form {self.converted:.9g}, difference {self.difference:.3g} of at most {TOLERANCE:g}"
@@ -72,16 +79,25 @@ def compare(
     known = Probes(
         "holdout", holdout[-MAX_HOLDOUT_ROWS:], np.full(min(len(holdout), MAX_HOLDOUT_ROWS), -1)
     )
-    groups = (known, *probes(fitted.form, known.feature))
+    form = fitted.form
+    groups = (known, *probes(form, known.feature))
     rows = np.concatenate([group.feature for group in groups])
     try:
-        converted = _session(onnx).run([OUTPUT], {INPUT: rows})[0]
+        converted = _session(onnx).run([OUTPUT], {INPUT: rows})[0].astype(F64)
+        native = fitted.scores(rows)
     except _FAILURES as error:
         return Unrunnable(str(error).splitlines()[0][:200])
-    if converted.shape != (len(rows), 1):
-        return Unrunnable(f"scores of shape {converted.shape}, ({len(rows)}, 1) is right")
-    native, converted = fitted.scores(rows)[:, 0], converted[:, 0].astype(F64)
-    return _worst(groups, native, converted, _scale(native, len(known.about), task), names)
+    except FitError as error:
+        return Unrunnable(str(error))
+    right = (len(rows), form.outputs)
+    if converted.shape != right:
+        return Unrunnable(f"scores of shape {converted.shape}, {right} is right")
+    found = _worst(groups, native, converted, _scale(native, len(known.about), task), names)
+    return (
+        replace(found, nodes=len(looked_at(form)), all_nodes=len(form.tree))
+        if isinstance(form, Forest)
+        else found
+    )
 
 
 def _worst(
@@ -94,18 +110,20 @@ def _worst(
     with np.errstate(invalid="ignore"):
         apart = np.abs(native - converted) / scale
     apart = np.where(np.isfinite(apart), apart, np.inf)
+    output, apart = apart.argmax(axis=1), apart.max(axis=1)
     telling = (apart > TOLERANCE) & np.concatenate([group.about >= 0 for group in groups])
     worst = int(np.argmax(telling if telling.any() else apart))
     group, row = _place(groups, worst)
-    about = int(group.about[row])
+    about, column = int(group.about[row]), int(output[worst])
     return Parity(
         rows=len(apart),
         difference=float(apart[worst]),
         group=group.group,
         row=row,
         feature=names[about] if about >= 0 else None,
-        native=float(native[worst]),
-        converted=float(converted[worst]),
+        native=float(native[worst, column]),
+        converted=float(converted[worst, column]),
+        output=column,
     )
 
 
@@ -120,7 +138,7 @@ def _place(groups: tuple[Probes, ...], row: int) -> tuple[Probes, int]:
 
 def _scale(native: Column, known: int, task: str) -> Column:
     if task != "regression":
-        return np.ones(len(native), F64)
+        return np.ones_like(native)
     usual = float(np.median(np.abs(native[:known])))
     return np.maximum(np.abs(native), max(usual, float(np.finfo(np.float32).tiny)))
 

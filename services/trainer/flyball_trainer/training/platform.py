@@ -11,6 +11,9 @@ _LIBRARIES: Final = {
     "lightgbm": ("lightgbm", "numpy", "onnx", "pyarrow"),
     "logistic": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
     "ridge": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
+    "histogram": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
+    "forest": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
+    "mlp": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
 }
 
 
