@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 from dataclasses import replace
@@ -8,8 +9,10 @@ import onnxruntime as ort
 import pytest
 from tests.unit.training_rows import NAMES, features, order, training_rows
 
+from flyball_proto.bundles import decode_expected
 from flyball_proto.events import Manifest
-from flyball_trainer.training import dataset, fitting
+from flyball_proto.spec.learning import ClassWeight
+from flyball_trainer.training import dataset, making
 from flyball_trainer.training.fitting import NotTrained, Order, Trained, train
 from flyball_trainer.training.parity import Parity
 
@@ -83,7 +86,7 @@ def test_a_model_has_not_seen_its_holdout() -> None:
         (order(horizon_ms=100_000), "span", True),
         (order(parameters={"boosting": "rf"}), "parameters", False),
         (order(kind="ridge"), "fit", False),
-        (order(task="multiclass"), "fit", False),
+        (order(task="multiclass"), "labels", False),
     ],
 )
 def test_no_model_comes_with_a_cause_and_whether_more_rows_may_help(
@@ -96,12 +99,12 @@ def test_no_model_comes_with_a_cause_and_whether_more_rows_may_help(
 
 
 def test_a_conversion_that_answers_otherwise_gives_no_model(monkeypatch: Any) -> None:
-    sound = fitting.bundle
+    sound = making.bundle
 
     def damaged(form: Any, draft: Manifest) -> tuple[bytes, Manifest]:
         return sound(replace(form, threshold=form.threshold + 0.5), draft)
 
-    monkeypatch.setattr(fitting, "bundle", damaged)
+    monkeypatch.setattr(making, "bundle", damaged)
     found = refused(order())
     assert (found.cause, found.retry) == ("parity", False)
     assert "row" in found.found
@@ -117,3 +120,36 @@ def test_parity_is_a_value_with_words() -> None:
     found = Parity(10, 0.5, "boundary", 3, "load.mean.2", 0.1, 0.6)
     assert not found.holds
     assert found.sentence.startswith("boundary row 3 about feature load.mean.2: the fitted model")
+
+
+def test_the_bundle_carries_rows_that_its_onnx_file_answers_as_the_model_did() -> None:
+    found = made(order())
+    written = found.files["expected.bin"]
+    assert found.manifest.expected_digest == hashlib.sha256(written).hexdigest()
+    known = decode_expected(written)
+    said = ort.InferenceSession(found.onnx).run(["score"], {"features": known.feature})[0]
+    assert len(known.feature) > 300
+    assert np.isnan(known.feature).any()
+    assert np.isinf(known.feature).any()
+    assert np.abs(said - known.score).max() < 1e-5
+
+
+def test_classes_are_weighted_in_the_fit_and_not_in_the_report() -> None:
+    plain = made(order(kind="logistic"))
+    weight = ClassWeight(weights={"1": 20.0})
+    weighted = made(order(kind="logistic", class_weight=weight))
+    assert weighted.manifest.class_weight == {"1": 20.0}
+    assert plain.manifest.class_weight == {}
+    confusion = [np.array(m.report["holdout"]["confusion"]) for m in (plain, weighted)]
+    assert confusion[0].sum() == confusion[1].sum()
+    assert confusion[1][:, 1].sum() > confusion[0][:, 1].sum()
+
+
+def test_a_feature_that_is_the_label_is_warned_of_and_the_model_is_made() -> None:
+    rows = training_rows()
+    feature = rows.feature.copy()
+    feature[:, 3] = rows.label
+    found = made(order(rows=replace(rows, feature=feature)))
+    assert found.warnings[0].startswith("feature load.mean.3 equals the label in every row")
+    assert found.report["warnings"][0] == found.warnings[0]
+    assert found.report["leakage"][0]["feature"] == "load.mean.3"

@@ -5,18 +5,21 @@ Importing this is cheap. Heavy libraries are imported by `warm_up`, or else with
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flyball_proto.events import Manifest
 from flyball_proto.spec.learning import ClassWeight, Search
 from flyball_proto.spec.parameters import Value
-from flyball_trainer.forms.convert import INPUT, OUTPUT, bundle
 from flyball_trainer.forms.forest import UnconvertibleError
 from flyball_trainer.kinds.catalogue import FitError, Fitted, fit, refused_parameters
 from flyball_trainer.rows import TrainingRows
 from flyball_trainer.training.split import Split, TooLittle, split
+from flyball_trainer.training.weights import weighted
+
+if TYPE_CHECKING:
+    from flyball_trainer.training.search import Settled
 
 RETRIED: Final = frozenset({"rows", "span", "instants", "class", "equal"})
 """Causes that more rows may cure."""
@@ -55,7 +58,8 @@ class Order:
 class Trained:
     """A model: its ONNX file, its manifest, what is measured about it, and what it learnt from.
 
-    `dataset` is empty when it was handed over before.
+    `dataset` is empty when it was handed over before. `files` are what else belongs to the bundle, by
+    name: `expected.bin`, variants, bill of materials and card.
     """
 
     onnx: bytes
@@ -66,6 +70,9 @@ class Trained:
     fit_s: float
     convert_s: float
     """Everything beyond the fit: what the data set took longer, conversion, parity and report."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What a person should know of it, one sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +88,13 @@ class NotTrained:
 def warm_up() -> None:
     """Import what any training needs."""
     from flyball_trainer.kinds import boosting, linear  # noqa: F401, PLC0415
-    from flyball_trainer.training import (  # noqa: F401, PLC0415
-        dataset,
-        parity,
-        report,
-    )
+    from flyball_trainer.training import dataset, making  # noqa: F401, PLC0415
 
 
 def train(
     order: Order, hand_over: Callable[[bytes, str], None] | None = None
 ) -> Trained | NotTrained:
-    """Split, fit, convert, prove, write down.
+    """Split, choose settings, fit, convert, prove, write down.
 
     The data set is written beside the fit, in a thread of its own; there `hand_over` gets it and
     its digest at once, so that it can be stored meanwhile.
@@ -108,17 +111,37 @@ def train(
     if isinstance(parts, TooLittle):
         return NotTrained(parts.cause, parts.found, parts.needed, parts.cause in RETRIED)
     warm_up()
+    from flyball_trainer.training.making import made  # noqa: PLC0415 - heavy
+
     with ThreadPoolExecutor(1) as beside:
         dataset = beside.submit(_written, order, hand_over)
         began = time.perf_counter()
         try:
-            fitted = fit(order.kind, parts.training, order.task, order.parameters, order.seed)
+            settled = _settled(order, parts)
+            fitted = _fitted(order, parts, settled)
         except (FitError, UnconvertibleError) as error:
             return NotTrained(
                 error.kind, str(error), "rows and parameters that can be fitted", False
             )
         fit_s = time.perf_counter() - began
-        return _made(order, parts, fitted, fit_s, dataset)
+        return made(order, parts, settled, fitted, fit_s, dataset)
+
+
+def _settled(order: Order, parts: Split) -> "Settled":
+    """With which settings to fit; trials weigh classes as the fit does."""
+    from flyball_trainer.training.search import settled  # noqa: PLC0415 - rarely needed
+
+    return settled(
+        order,
+        parts.training,
+        weighed=lambda rows: weighted(rows, order.class_weight, order.classes),
+    )
+
+
+def _fitted(order: Order, parts: Split, settled: "Settled") -> Fitted:
+    rows = weighted(parts.training, order.class_weight, order.classes)
+    classes = len(order.classes)
+    return fit(order.kind, rows, order.task, settled.parameters, order.seed, classes=classes)
 
 
 def _written(order: Order, hand_over: Callable[[bytes, str], None] | None) -> tuple[bytes, str]:
@@ -129,55 +152,3 @@ def _written(order: Order, hand_over: Callable[[bytes, str], None] | None) -> tu
         return parquet, digest
     hand_over(parquet, digest)
     return b"", digest
-
-
-def _made(
-    order: Order, parts: Split, fitted: Fitted, fit_s: float, dataset: Future[tuple[bytes, str]]
-) -> Trained | NotTrained:
-    """The bundle of a fitted model, if its ONNX form answers as the model does."""
-    from flyball_trainer.training.parity import Parity, compare  # noqa: PLC0415 - heavy
-    from flyball_trainer.training.report import holdout_report  # noqa: PLC0415
-
-    began = time.perf_counter()
-    parquet, dataset_digest = dataset.result()
-    onnx, manifest = bundle(fitted.form, _draft(order, parts, dataset_digest))
-    held = parts.holdout.feature
-    parity = compare(fitted, onnx, held, task=order.task, names=order.features)
-    if not isinstance(parity, Parity) or not parity.holds:
-        needed = "an ONNX form that answers as the fitted model does; change the parameters"
-        return NotTrained("parity", parity.sentence, needed, False)
-    report = holdout_report(parts, fitted.scores(held)[:, 0], order.task, order.features)
-    report["parity"] = {
-        "rows": parity.rows,
-        "difference": parity.difference,
-        "worst": parity.sentence,
-    }
-    convert_s = time.perf_counter() - began
-    return Trained(onnx, manifest, report, parquet, dataset_digest, fit_s, convert_s)
-
-
-def _draft(order: Order, parts: Split, dataset_digest: str) -> Manifest:
-    from flyball_trainer.training.platform import platform_key  # noqa: PLC0415
-
-    return Manifest(
-        digest="",
-        pipeline=order.pipeline,
-        trainer=order.trainer,
-        kind=order.kind,
-        feature_digest=order.feature_digest,
-        features=order.features,
-        task=order.task,
-        input_name=INPUT,
-        output_name=OUTPUT,
-        parameters=dict(order.parameters),
-        trained_through=dict(order.trained_through),
-        trained_through_ms=order.trained_through_ms,
-        holdout_from_ms=parts.holdout_from_ms,
-        rows=len(parts.training),
-        dataset_digest=dataset_digest,
-        seed=order.seed,
-        classes=order.classes,
-        executor=order.executor,
-        fitted_until_ms=int(parts.training.time_ms[-1]) + order.label_ahead_ms,
-        platform=platform_key(order.kind),
-    )

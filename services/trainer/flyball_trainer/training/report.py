@@ -1,72 +1,110 @@
-"""What a model does on rows that it has not seen, as plain values for report.json.
+"""What a model does on rows that it has not seen, as plain values for report.json, version 2.
 
 Losses are weighted by the rows' weights. Conformal quantiles: the error that a further row of the
 same kind exceeds with a probability of at most 1 - level (Lei et al. 2018, split conformal);
-for binary models also by class (Vovk et al. 2005, Mondrian).
+with classes also by class (Vovk et al. 2005, Mondrian). The error of a class's row is 1 - the
+probability that was given to its class.
+
+    holdout       rows, from_ms, metric, and `progress.Measures` of all rows
+    training      rows
+    slices        by label and value: measures, share of rows and of all error; `worst` the worst ones
+    outliers      the rows with the largest losses
+    conformal     quantiles of the error: all, and by class
+    novelty       what each feature looked like in the training
+    importance    features by their share, largest first
+    leakage       features that say too much alone
 """
 
-import json
 import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from flyball_proto.columns import F64, Column
-from flyball_trainer.rows import TrainingRows
+from flyball_trainer.training import leakage
+from flyball_trainer.training.measures import Question, measures
+from flyball_trainer.training.slicing import outliers, slices, worst
 from flyball_trainer.training.split import Split
 
 LEVELS: Final = (0.5, 0.8, 0.9, 0.95, 0.99)
-MAX_SLICES: Final = 100
+FEW_ROWS: Final = 50
+BADLY: Final = 3.0
+"""A slice whose loss is so many times that of all rows, with `FEW_ROWS` or more, is warned of."""
 
 Report = dict[str, Any]
 
 
-def holdout_report(split: Split, scores: Column, task: str, features: tuple[str, ...]) -> Report:
-    """The report on `scores` f64 (n,) of the holdout's n > 0 rows; strict JSON, nothing in it is NaN."""
-    holdout = split.holdout
-    error = np.abs(holdout.label - scores)
-    loss = error * error if task == "binary" else error
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a model was asked: its question, its features, and how much it makes of each."""
+
+    question: Question
+    features: tuple[str, ...]
+    importance: Column | None = None  # f64 (width,), >= 0, sums to 1 or is all 0
+
+    @staticmethod
+    def of(
+        task: str,
+        features: tuple[str, ...],
+        classes: tuple[str, ...] = (),
+        importance: Column | None = None,
+    ) -> "Asked":
+        """By a task and its classes."""
+        return Asked(Question.of(task, classes), features, importance)
+
+
+def holdout_report(split: Split, scores: Column, asked: Asked) -> Report:
+    """The report on `scores` f64 (n, outputs) of the holdout's n > 0 rows; strict JSON without NaN."""
+    held, question = split.holdout, asked.question
+    whole = measures(question, held.label, scores, held.weight)
+    told = slices(question, held, scores)
     said: Report = {
-        "version": 1,
-        "holdout": {
-            "rows": len(holdout),
-            "from_ms": split.holdout_from_ms,
-            "metric": "brier" if task == "binary" else "absolute_error",
-            "loss": _mean(loss, holdout.weight),
-        },
+        "version": 2,
+        "holdout": {"from_ms": split.holdout_from_ms, "metric": question.metric, **whole},
         "training": {"rows": len(split.training)},
-        "slices": _slices(holdout, loss),
-        "calibration": {"all": _quantiles(error)},
-        "novelty": _novelty(split.training.feature, features),
+        "classes": list(question.classes),
+        "slices": told,
+        "worst": worst(told, whole["loss"]),
+        "outliers": outliers(question, held, scores),
+        "conformal": _conformal(question, held.label, scores),
+        "novelty": _novelty(split.training.feature, asked.features),
+        "importance": _importance(asked),
+        "leakage": [
+            suspect._asdict()
+            for suspect in leakage.suspects(split.training, asked.features, question)
+        ],
     }
-    if task == "binary":
-        right = (scores >= 0.5) == (holdout.label >= 0.5)
-        said["holdout"]["accuracy"] = _mean(right.astype(F64), holdout.weight)
-        said["holdout"]["positives"] = int(holdout.label.sum())
-        for name in (0, 1):
-            said["calibration"][f"class {name}"] = _quantiles(error[holdout.label == name])
+    if question.task == "binary":
+        said["holdout"]["positives"] = int(held.label.sum())
     return said
 
 
-def _mean(values: Column, weight: Column) -> float:
-    return float(np.average(values, weights=weight))
+def warnings(split: Split, report: Report, asked: Asked) -> list[str]:
+    """What a person should know of the data and of the model, one sentence each."""
+    question, held = asked.question, split.holdout
+    said = leakage.warnings(split.training, held, asked.features, question)
+    if question.classes and (missing := len(question.classes) - len(np.unique(held.label))):
+        absent = sorted(set(range(len(question.classes))) - set(held.label.astype(int).tolist()))
+        names = ", ".join(question.classes[i] for i in absent[:5])
+        said.append(
+            f"{missing} of {len(question.classes)} classes ({names}) have no row in the holdout: "
+            "nothing is known yet of how good the model is on them"
+        )
+    for entry in report["worst"][:1]:
+        if entry["rows"] >= FEW_ROWS and entry["times"] >= BADLY:
+            said.append(
+                f"where {entry['label']} is {entry['value']} the loss is {entry['times']:.1f} times "
+                f"that of all rows ({entry['rows']} rows, {entry['share_of_error']:.0%} of all error)"
+            )
+    return said
 
 
-def _slices(rows: TrainingRows, loss: Column) -> Report:
-    """Rows and loss for each value of each label: {label: {value: {rows, loss}}}; the largest ones."""
-    members: dict[tuple[str, str], list[int]] = {}
-    for index in np.unique(rows.label_index).tolist():
-        labels: dict[str, Any] = json.loads(rows.label_set[index])
-        for name, value in labels.items():
-            members.setdefault((name, str(value)), []).append(index)
-    found = []
-    for (name, value), indexes in sorted(members.items()):
-        chosen = np.isin(rows.label_index, indexes)
-        found.append((int(chosen.sum()), name, value, _mean(loss[chosen], rows.weight[chosen])))
-    found.sort(key=lambda entry: -entry[0])
-    said: Report = {}
-    for count, name, value, mean in sorted(found[:MAX_SLICES], key=lambda entry: entry[1:3]):
-        said.setdefault(name, {})[value] = {"rows": count, "loss": mean}
+def _conformal(question: Question, label: Column, scores: Column) -> Report:
+    error = question.errors(label, scores)
+    said: Report = {"all": _quantiles(error)}
+    for number, name in enumerate(question.classes):
+        said[f"class {name}"] = _quantiles(error[label == number])
     return said
 
 
@@ -80,6 +118,13 @@ def _quantiles(error: Column) -> list[Report]:
         value = float(ordered[rank - 1]) if rank <= count else None
         found.append({"level": level, "error": value, "rows": count})
     return found
+
+
+def _importance(asked: Asked) -> list[Report]:
+    if asked.importance is None:
+        return []
+    order = np.argsort(-asked.importance, kind="stable").tolist()
+    return [{"feature": asked.features[i], "share": float(asked.importance[i])} for i in order]
 
 
 def _novelty(feature: Column, names: tuple[str, ...]) -> list[Report]:

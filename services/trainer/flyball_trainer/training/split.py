@@ -83,10 +83,14 @@ def _unfit(training: TrainingRows, task: str) -> TooLittle | None:
     if task == "binary" and not np.isin(classes, (0.0, 1.0)).all():
         other = classes[~np.isin(classes, (0.0, 1.0))][0]
         return TooLittle("labels", f"label {other:g}", "0 or 1 for a binary target")
+    if task == "multiclass" and ((classes < 0) | (classes != np.floor(classes))).any():
+        return TooLittle("labels", f"label {classes.min():g}", "numbers of classes from 0")
     if len(classes) == 1:
         found = f"label {classes[0]:g} in all {len(training)} rows"
         cause, needed = (
-            ("class", "both classes") if task == "binary" else ("equal", "labels that differ")
+            ("equal", "labels that differ")
+            if task == "regression"
+            else ("class", "both classes" if task == "binary" else "at least two classes")
         )
         return TooLittle(cause, found, f"{needed}; wait for more or widen the window")
     return None

@@ -1,0 +1,118 @@
+"""From a fitted model to a bundle: ONNX form, manifest, proof, expected rows, variants, report."""
+
+import hashlib
+import time
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from flyball_proto.bundles import encode_expected
+from flyball_proto.events import Manifest, Variant
+from flyball_trainer.bundling.papers import papers
+from flyball_trainer.forms.convert import INPUT, OUTPUT, bundle
+from flyball_trainer.kinds.catalogue import Fitted
+from flyball_trainer.training import variants
+from flyball_trainer.training.expected import expected
+from flyball_trainer.training.fitting import NotTrained, Order, Trained
+from flyball_trainer.training.parity import Parity, compare
+from flyball_trainer.training.platform import platform_key
+from flyball_trainer.training.report import Asked, Report, holdout_report, warnings
+from flyball_trainer.training.split import Split
+from flyball_trainer.training.weights import weights_of
+
+if TYPE_CHECKING:
+    from flyball_trainer.training.search import Settled
+
+MAX_WARNINGS = 16
+"""The event takes no more; the report has all."""
+MAX_WARNING_CHARS = 300
+
+
+def made(
+    order: Order,
+    parts: Split,
+    settled: "Settled",
+    fitted: Fitted,
+    fit_s: float,
+    dataset: Future[tuple[bytes, str]],
+) -> Trained | NotTrained:
+    """The bundle of a fitted model, if its ONNX form answers as the model does."""
+    began = time.perf_counter()
+    parquet, dataset_digest = dataset.result()
+    held = parts.holdout.feature
+    known = expected(fitted, held)
+    written = encode_expected(known)
+    draft = _draft(order, parts, settled, dataset_digest, hashlib.sha256(written).hexdigest())
+    onnx, manifest = bundle(fitted.form, draft)
+    parity = compare(fitted, onnx, held, task=order.task, names=order.features)
+    if not isinstance(parity, Parity) or not parity.holds:
+        needed = "an ONNX form that answers as the fitted model does; change the parameters"
+        return NotTrained("parity", parity.sentence, needed, False)
+    smaller = [variants.made(onnx, precision, known, order.task) for precision in order.variants]
+    files = {
+        f"model.{v.variant.precision}.onnx": v.onnx for v in smaller if isinstance(v, variants.Made)
+    }
+    offered = tuple(v.variant for v in smaller if isinstance(v, variants.Made))
+    manifest = manifest.model_copy(update={"variants": offered})
+    asked = Asked.of(order.task, order.features, order.classes, fitted.importance)
+    report = holdout_report(parts, fitted.scores(held), asked)
+    told = [*warnings(parts, report, asked), *_left_out(smaller)]
+    report |= _more(parity, settled, offered, told)
+    files |= {"expected.bin": written, **papers(manifest, len(onnx), report)}
+    convert_s = time.perf_counter() - began
+    short = tuple(said[:MAX_WARNING_CHARS] for said in told[:MAX_WARNINGS])
+    return Trained(onnx, manifest, report, parquet, dataset_digest, fit_s, convert_s, files, short)
+
+
+def _draft(
+    order: Order, parts: Split, settled: "Settled", dataset_digest: str, expected_digest: str
+) -> Manifest:
+    return Manifest(
+        digest="",
+        pipeline=order.pipeline,
+        trainer=order.trainer,
+        kind=order.kind,
+        feature_digest=order.feature_digest,
+        features=order.features,
+        task=order.task,
+        input_name=INPUT,
+        output_name=OUTPUT,
+        parameters=dict(settled.parameters),
+        trained_through=dict(order.trained_through),
+        trained_through_ms=order.trained_through_ms,
+        holdout_from_ms=parts.holdout_from_ms,
+        rows=len(parts.training),
+        dataset_digest=dataset_digest,
+        seed=order.seed,
+        classes=order.classes,
+        class_weight=weights_of(parts.training, order.class_weight, order.classes),
+        searched=len(settled.trials),
+        executor=order.executor,
+        expected_digest=expected_digest,
+        fitted_until_ms=int(parts.training.time_ms[-1]) + order.label_ahead_ms,
+        platform=platform_key(order.kind),
+    )
+
+
+def _more(
+    parity: Parity, settled: "Settled", offered: tuple[Variant, ...], told: list[str]
+) -> Report:
+    """What the report says beside the holdout."""
+    return {
+        "parity": {
+            "rows": parity.rows,
+            "difference": parity.difference,
+            "worst": parity.sentence,
+        },
+        "variants": [v.model_dump(mode="json") for v in offered],
+        "trials": [asdict(trial) for trial in settled.trials],
+        "warnings": told,
+    }
+
+
+def _left_out(smaller: "list[variants.Made | variants.LeftOut]") -> list[str]:
+    return [
+        f"variant {found.precision} is left out: {found.why}"
+        for found in smaller
+        if isinstance(found, variants.LeftOut)
+    ]
