@@ -7,7 +7,7 @@ too few rows is merged with what follows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -48,6 +48,18 @@ def _onward(carried: float, values: Floats) -> float:
     return float(np.cumsum(np.concatenate(([carried], values)))[-1])
 
 
+class Timed(Protocol):
+    """Rows with the event times of their decisions and of their labels, (n,) each."""
+
+    @property
+    def time_ms(self) -> Integers:
+        """Of the decision."""
+
+    @property
+    def known_ms(self) -> Integers:
+        """Of the label."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Rows of one block, as positions in the call's arrays."""
@@ -62,7 +74,7 @@ def counted(rows: Scored, from_ms: int) -> Flags:
 
 
 def stretches(
-    rows: Scored, usable: Flags, open_ms: int, clock_ms: int, block_ms: int
+    rows: Timed, usable: Flags, open_ms: int, clock_ms: int, block_ms: int
 ) -> Iterator[Stretch]:
     """The usable rows by block, in order; `open_ms` is the start of the open block or `UNSET`.
 

@@ -18,10 +18,7 @@ Bifet & Gavaldà, *Learning from time-changing data with adaptive windowing*, SD
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from river.drift import ADWIN
+from typing import Final
 
 DELTA: Final = 0.002
 MAX_LOSSES: Final = 512
@@ -89,7 +86,7 @@ class _Detector:
     def __init__(self, held: Sequence[float], *, seasonal: bool) -> None:
         from river.drift import ADWIN  # noqa: PLC0415 - it takes seconds, so not before it is needed
 
-        self._adwin: ADWIN = ADWIN(delta=DELTA, clock=1)  # type: ignore[no-untyped-call]
+        self._adwin = ADWIN(delta=DELTA, clock=1)  # type: ignore[no-untyped-call]
         if len(held) < PILOT:
             return
         self._low, self._width = (0.0, 1.0) if seasonal else _scale(held[:PILOT])
