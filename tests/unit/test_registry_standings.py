@@ -1,5 +1,6 @@
 """What people see of a scoreboard."""
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +10,11 @@ from tests.broker import chain
 from tests.unit.evidence_rows import BLOCK_MS, design, scored, seat, times
 
 from flyball_registry.contract import Contract, contract
-from flyball_registry.evidence.design import MAX_TRAINERS, Design
+from flyball_registry.evidence.design import MAX_TRAINERS, Design, Scored
 from flyball_registry.evidence.evaluation import MAX_COLUMNS, State, fold
+from flyball_registry.records.figures import MAX_FULL
+from flyball_registry.records.pacing import Pace
+from flyball_registry.records.pacing import scored as scored_event
 from flyball_registry.records.scoreboard import Effect, Mean, Scoreboard
 from flyball_registry.records.standings import standings
 
@@ -25,18 +29,22 @@ def judged(
     found: Design, blocks: int, *trainers: str, slices: dict[str, list[str]] | None = None
 ) -> Scoreboard:
     """A scoreboard after so many blocks; every trainer says what the seat's says, and noise."""
-    time_ms = times(blocks, 25, 0)
-    rng, n = np.random.default_rng(1), len(time_ms)
-    label = (rng.random(n) < 0.3) * 1.0
-    score = {
-        name: np.clip(0.3 + rng.normal(0, 0.05, n), 0, 1)
-        for name in ("active", "anchor", *trainers)
-    }
-    values = {name: (value * n)[:n] for name, value in (slices or {}).items()}
-    rows = scored(time_ms, label, score, slices=values)
+    rows = rows_of(blocks, "anchor", *trainers, slices=slices)
     state, _ = fold(State(), rows, blocks * BLOCK_MS, seat(), found)
     board = Scoreboard(pipeline="p", feature_digest="f", state=state, folded_ms=blocks * BLOCK_MS)
     return board.shown(found)
+
+
+def rows_of(
+    blocks: int, *columns: str, slices: dict[str, list[str]] | None = None, start_ms: int = 0
+) -> Scored:
+    """25 rows a block."""
+    time_ms = times(blocks, 25, start_ms)
+    rng, n = np.random.default_rng(1), len(time_ms)
+    label = (rng.random(n) < 0.3) * 1.0
+    score = {name: np.clip(0.3 + rng.normal(0, 0.05, n), 0, 1) for name in ("active", *columns)}
+    values = {name: (value * n)[:n] for name, value in (slices or {}).items()}
+    return scored(time_ms, label, score, slices=values)
 
 
 def test_before_anything_is_known_a_whole_season_is_left_and_nothing_is_labelled() -> None:
@@ -87,15 +95,72 @@ def test_the_effect_of_actions_is_a_mean_of_labels_or_unknown() -> None:
 
 
 def test_with_sixteen_trainers_and_every_slice_the_record_stays_under_200_kb() -> None:
+    board, found = fullest()
+    shown = standings(board, contract_of(found), NOW)
+    assert len(shown.comparisons) == MAX_TRAINERS
+    assert len(shown.figures) == MAX_COLUMNS
+    full = [one for one in shown.figures if one.whole.rows]
+    assert len(full) == MAX_FULL
+    assert all(one.slices and one.whole.calibration for one in full)
+    assert {"active", "anchor"} < {one.column for one in full}
+    assert len(shown.model_dump_json()) < 200_000
+
+
+def test_the_event_of_the_fullest_record_is_small() -> None:
+    board, found = fullest()
+    event = scored_event(board, contract_of(found), NOW)
+    assert len(event.figures) == MAX_FULL
+    assert len(event.model_dump_json()) < 50_000
+
+
+def fullest() -> tuple[Scoreboard, Design]:
+    """As many columns as a scoreboard has, most of trainers that are gone, and every slice."""
     names = [f"t{number:02}" + "x" * 60 for number in range(MAX_TRAINERS)]
     values = [f"{number:03}" + "y" * 80 for number in range(64)]
     found = design(slices=("site",))
     board = judged(found, 60, *names, slices={"site": values})
-    figure = board.figures["active"]
-    figures = {f"{number:03}" + "z" * 60: figure for number in range(MAX_COLUMNS)}
-    shown = standings(board.model_copy(update={"figures": figures}), contract_of(found), NOW)
-    assert len(shown.comparisons) == MAX_TRAINERS
-    assert len(shown.model_dump_json()) < 200_000
+    score = board.state.board["active"].model_copy(update={"recent": {}})
+    gone = {f"{number:03}" + "z" * 60: score for number in range(MAX_COLUMNS - len(names) - 2)}
+    state = board.state.model_copy(update={"board": {**board.state.board, **gone}})
+    return board.model_copy(update={"state": state}).shown(found), found
+
+
+def test_measures_are_those_of_the_rows_whole_recent_and_since_the_succession() -> None:
+    found = design()
+    board = judged(found, 60, "recent")
+    active = standings(board, contract_of(found), NOW).figures[0]
+    assert (active.whole.rows, active.recent.rows) == (60 * 25, 16 * 25)
+    assert active.since_succession == active.whole
+    assert active.whole.loss == pytest.approx(active.loss, rel=1e-5)
+    assert sum(map(sum, active.whole.confusion)) == 60 * 25
+    moved = seat("recent", epoch=2, since_ms=55 * BLOCK_MS)
+    state, _ = fold(board.state, rows_of(10, "recent", start_ms=60_000), 70_000, moved, found)
+    board = board.model_copy(update={"state": state}).shown(found)
+    shown = standings(board, contract_of(found), NOW)
+    assert shown.figures[0].since_succession.rows == 10 * 25
+    assert shown.figures[0].whole.rows == 70 * 25
+    assert (shown.opened, shown.successions) == (1, 0)
+
+
+def test_why_a_pipeline_cannot_be_evaluated_is_shown() -> None:
+    made = dataclasses.replace(contract_of(None), why_not="a block is too short")
+    found = standings(Scoreboard(pipeline="p", feature_digest="f"), made, NOW)
+    assert found.why_not == "a block is too short"
+
+
+def test_an_event_is_due_at_a_judgement_and_else_a_minute_and_a_block_apart() -> None:
+    found = contract_of(design())
+    board = judged(design(), 60, "recent")
+    pace = Pace.behind(board)
+    at_ms = board.folded_ms
+    cases = [(59_999, 0, False), (60_000, 0, True), (1, 1, True)]
+    for later_ms, number, due in cases:
+        update = {"folded_ms": at_ms + later_ms, "number": number, "first_ms": at_ms}
+        assert pace.is_due(board.model_copy(update=update), found) is due
+    long_ago = {"folded_ms": at_ms + 60_000, "first_ms": at_ms - 1_000 * 60_000}
+    assert not pace.is_due(board.model_copy(update=long_ago), found)
+    assert Pace().is_due(board, found)
+    assert not Pace().is_due(Scoreboard(pipeline="p", feature_digest="f"), found)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,21 @@
-"""Keeps KV `standings` up to date. Nothing waits for it; what cannot be written is written later."""
+"""Keeps KV `standings` up to date and tells `model.<pipeline>.scored`. Nothing waits for it.
+
+What cannot be written is written later. An event is told once in effect, but a process that is
+killed takes those with it that it had not told: they are for people, no service acts on them.
+"""
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import suppress
 from typing import Final
 
 from flyball_kit import clock
+from flyball_kit.announce import Announcer
 from flyball_kit.errors import TransientError
 from flyball_kit.kv import Kv
 from flyball_registry.contract import Contract
+from flyball_registry.records.pacing import Pace, scored
 from flyball_registry.records.scoreboard import Scoreboard
 from flyball_registry.records.standings import standings
 
@@ -16,6 +23,9 @@ log = logging.getLogger("flyball.registry.showing")
 
 EVERY_S: Final = 1.0
 """Least time between two writes when nothing was judged."""
+
+MAX_UNTOLD: Final = 64
+"""Events that wait for a broker; beyond, the oldest is never told."""
 
 
 class Showing:
@@ -25,8 +35,10 @@ class Showing:
     written as bytes, so that one of another version is replaced and not read.
     """
 
-    def __init__(self, records: Kv[bytes], pipeline: str) -> None:
-        self._records, self._pipeline = records, pipeline
+    def __init__(self, records: Kv[bytes], announcer: Announcer, pipeline: str) -> None:
+        self._records, self._announcer, self._pipeline = records, announcer, pipeline
+        self._pace: Pace | None = None
+        self._untold: deque[tuple[Scoreboard, Contract]] = deque(maxlen=MAX_UNTOLD)
         self._revision: int | None = None
         self._newest: tuple[Scoreboard, Contract] | None = None
         self._judged = -1
@@ -36,6 +48,11 @@ class Showing:
     def show(self, board: Scoreboard, contract: Contract) -> None:
         """A scoreboard with its figures was saved; does not wait."""
         self._newest = (board, contract)
+        if self._pace is None:
+            self._pace = Pace.behind(board)
+        elif self._pace.is_due(board, contract):
+            self._pace = Pace.behind(board)
+            self._untold.append(self._newest)
         self._moved.set()
         if board.number != self._judged:
             self._judged = board.number
@@ -47,7 +64,7 @@ class Showing:
             await self._moved.wait()
             self._moved.clear()
             self._turned.clear()
-            if not await self._is_written():
+            if not (await self._is_written() and await self._are_told()):
                 self._moved.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
@@ -68,4 +85,19 @@ class Showing:
             self._is_away, self._revision = True, None
             return False
         self._is_away = False
+        return True
+
+    async def _are_told(self) -> bool:
+        """Whether every event is stored; False = try again later."""
+        while self._untold:
+            board, contract = self._untold[0]
+            event = scored(board, contract, clock.utc_now())
+            name = f"scored.{self._pipeline}.{event.event_ms}.{board.number}"
+            try:
+                await self._announcer.publish(event, name)
+            except TransientError as error:
+                log.info("scores of %s are told later: %s", self._pipeline, error)
+                return False
+            if self._untold and self._untold[0][0] is board:
+                self._untold.popleft()
         return True

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Final
 
 from flyball_proto import progress
-from flyball_proto.progress import ColumnFigures, Comparison, Standings
+from flyball_proto.progress import Comparison, Standings
 from flyball_registry.contract import Contract
 from flyball_registry.evidence.blocks import UNSET
 from flyball_registry.evidence.design import ACTIVE
-from flyball_registry.records.scoreboard import Effect, Mean, Scoreboard, Standing
+from flyball_registry.records.figures import columns
+from flyball_registry.records.scoreboard import Effect, Figures, Mean, Scoreboard, Standing
 
 MAX_DETAIL_CHARS: Final = 500
 """With it and the bounds of the evaluation a record has under 200 kB."""
@@ -24,7 +25,7 @@ def standings(board: Scoreboard, contract: Contract, at: datetime) -> Standings:
         task=contract.task,
         metric=contract.metric,
         now_ms=max(0, board.folded_ms),
-        labelled=active.rows + active.not_finite if active else 0,
+        labelled=_labelled(active, contract.task) if active else 0,
         unlabelled=board.unlabelled,
         block_ms=contract.block_ms,
         season_ms=design.season_ms if design else 0,
@@ -32,14 +33,24 @@ def standings(board: Scoreboard, contract: Contract, at: datetime) -> Standings:
         seat_trainer=seat.trainer if seat else "",
         seat_digest=seat.digest if seat else "",
         share=board.share,
-        figures=tuple(
-            ColumnFigures(column=name, rows=f.rows, loss=f.loss, accuracy=f.accuracy)
-            for name, f in sorted(board.figures.items())
-        ),
-        comparisons=tuple(_comparison(one) for one in board.comparisons),
+        figures=columns(board, contract),
+        comparisons=comparisons(board),
         effect=_effect(board.effect),
         judgements=board.number,
+        why_not=contract.why_not,
+        opened=board.state.account.opened,
+        successions=board.state.account.successions,
     )
+
+
+def comparisons(board: Scoreboard) -> tuple[Comparison, ...]:
+    """Where each comparison stands."""
+    return tuple(_comparison(one) for one in board.comparisons)
+
+
+def _labelled(active: Figures, task: str) -> int:
+    """A regression leaves rows without a finite score out of its means."""
+    return active.rows + (active.not_finite if task == "regression" else 0)
 
 
 def _season_left_ms(board: Scoreboard, contract: Contract) -> int:
