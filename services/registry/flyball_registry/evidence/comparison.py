@@ -3,7 +3,8 @@
     scale (regression only)  ->  pilot of 20 blocks  ->  bets, no word before 40 blocks
 
 A comparison keeps its number, its level and its margin for life. It is `superior` only when a whole
-number of seasons was bet on, at least one, and not against the veto of a slice.
+number of seasons was bet on, at least one, and not against the veto of a slice. While a slice leans
+to a veto it waits, for up to eight times the blocks that the evidence took.
 
 Why whole seasons: an advantage that comes and goes with the day lets the evidence rise through every
 good half of it. Bets on independent blocks whose means over a season sum to no more than nothing
@@ -39,6 +40,10 @@ from flyball_registry.evidence.slices import Labelled, Slice
 UNDECIDED_BLOCKS: Final = 500
 """First report that a comparison is undecided, in base blocks; then at each doubling."""
 
+PATIENCE: Final = 8
+"""How many times the blocks of the first sufficient evidence a leaning slice may make it wait; a
+slice that gets no more rows would lean for good."""
+
 PILOTS: Final = tuple(betting.PILOT_BLOCKS * factor for factor in (1, 2, 4, 8, 16))
 """Base blocks of a pilot, by the size of its blocks."""
 
@@ -69,6 +74,7 @@ class Comparison(Wire):
     pilots_ms: tuple[int, ...] = ()  # when 20, 40, 80, 160, 320 base blocks had ended
     seasons: int = 0  # whole ones bet on
     whole_ms: int = -1  # end of the block with which the last of them was whole
+    reached: int = 0  # base blocks after which the evidence was enough for the first time
 
     @classmethod
     def begin(cls, trainer: str, over: str, design: Design) -> Self:
@@ -125,6 +131,8 @@ class Comparison(Wire):
             },
             Sums(),
         )
+        if not closed.reached and betting.verdict(bets, closed.alpha) == "superior":
+            closed = closed.model_copy(update={"reached": bets.base_blocks})
         return _said(closed, end_ms, design)
 
     def verdict(self, end_ms: int, design: Design) -> tuple[Verdict, str]:
@@ -136,9 +144,15 @@ class Comparison(Wire):
             return "continue", "better so far, but less than one season was compared"
         if (worse := slices.veto(self.slices)) is not None:
             return "continue", f"better on the whole, but worse where {worse}"
+        if (worse := slices.leaning(self.slices, design.margin)) is not None and self._may_wait:
+            return "continue", f"better on the whole, but perhaps worse where {worse}"
         if design.season_ms and end_ms != self.whole_ms:
             return "continue", "better so far, to be decided when the next season is whole"
         return word, ""
+
+    @property
+    def _may_wait(self) -> bool:
+        return not self.reached or self.bets.base_blocks < PATIENCE * self.reached
 
     def season_left_ms(self, now_ms: int, season_ms: int) -> int:
         """Until the next whole number of seasons; from the pilot's end on they are counted."""
