@@ -291,3 +291,12 @@ def test_every_field_is_described_for_the_reference(model):
     # A field that says the same as the docstring of its model refers to it instead.
     silent = [n for n, found in fields.items() if not {"description", "$ref"} & found.keys()]
     assert silent == []
+
+
+def test_null_without_quotes_is_the_word() -> None:
+    metric = {"name": "rsrp", "range": [-156, -31], "on_invalid": None}
+    found = parse_documents(
+        [{"apiVersion": "flyball/v1", "kind": "Source", "metadata": {"name": "ran"},
+          "spec": {"interval": "1s", "metrics": [metric]}}]
+    )  # fmt: skip
+    assert found.sources["ran"].spec.metrics[0].on_invalid == "null"

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from flyball_proto import subjects
 from flyball_proto.spec.base import Document, Flag, Number, SpecModel, repeated, shorthand, wrong
@@ -31,6 +31,11 @@ def _element_name(text: str) -> str:
     return text
 
 
+def _as_written(word: object) -> object:
+    """YAML reads an unquoted null as nothing."""
+    return "null" if word is None else word
+
+
 class Metric(SpecModel):
     """One number that elements report."""
 
@@ -39,7 +44,7 @@ class Metric(SpecModel):
     range: tuple[Number, Number] | None = Field(
         default=None, description="Lowest and highest possible value; none = any finite number."
     )
-    on_invalid: Literal["reject", "clip", "null"] = Field(
+    on_invalid: Annotated[Literal["reject", "clip", "null"], BeforeValidator(_as_written)] = Field(
         default="reject",
         description="A value out of range: refuse its row, move it to the bound, or drop the value.",
     )
