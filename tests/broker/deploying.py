@@ -41,7 +41,7 @@ class Others:
         found = chain.catalogue(self.pipeline, **changes).pipelines[self.pipeline]
         await self._pipelines.save(f"pipeline.{self.pipeline}", found, revision=0)
 
-    async def admit(self, *digests: str, tell: bool = True) -> None:
+    async def admit(self, *digests: str, tell: bool = True, **measured: Any) -> None:
         """Write the records of admitted models, and tell of them."""
         for digest in digests:
             facts = {
@@ -51,7 +51,11 @@ class Others:
                 "feature_digest": "f",
             }
             record = ModelRecord(
-                **facts, manifest_digest="m", stage="challenger", size_bytes=1, admitted_at=NOW
+                **facts,
+                manifest_digest="m",
+                stage="challenger",
+                admitted_at=NOW,
+                **{"size_bytes": 1} | measured,
             )
             await self._records.save(f"{self.pipeline}.{digest}", record, revision=0)
             if tell:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from tests.conftest import started
 
 from flyball_deployer.activating import Activation
 from flyball_deployer.app import build
+from flyball_deployer.fleet import Runtimes
 from flyball_deployer.settings import Settings
 from flyball_deployer.store import Seats
+from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.connect import broker as broker_of
 from flyball_kit.connect import client_of
@@ -43,7 +46,8 @@ from flyball_proto.deployments import (
     PersonAsked,
     Placed,
 )
-from flyball_proto.events import ModelRecord
+from flyball_proto.events import ModelRecord, Variant
+from flyball_proto.runtimes import GONE_S, RuntimeState
 from flyball_proto.spec import Pipeline
 
 pytestmark = pytest.mark.broker
@@ -255,11 +259,16 @@ async def test_what_the_last_move_owes_is_told_before_the_next_move(
     kinds = (DeploymentActivated, CanaryMoved, PersonAsked)
     pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
     models: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
-    seats = Seats(others.deployments, models, pipelines)
+    states: Kv[RuntimeState] = Kv(lambda: client_of(broker), streams.RUNTIMES, RuntimeState)
+    runtimes = Runtimes(states)
+    seats = Seats(others.deployments, models, pipelines, runtimes)
     activation = Activation(seats, Announcer(broker, *kinds))
     async with broker:
         await broker.start()
+        following = asyncio.create_task(runtimes.follow())
         await activation.judge(others.superior("a1", "baseline"))
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
     first = await chain.event(provisioned, DeploymentActivated, unique)
     second = await chain.event(provisioned, DeploymentActivated, unique, nth=2)
     assert (first, second.digest, second.epoch) == (owed, "a1", 2)
@@ -335,6 +344,43 @@ async def test_a_person_promotes_pins_and_rolls_back_and_each_act_is_written_dow
         ("rollback", "done"),
     ]
     assert {(a.by, a.why) for a in acts} == {("ann", "storm")}
+
+
+def runtime(pipeline: str, name: str, **fields: Any) -> RuntimeState:
+    return RuntimeState(**{"instance": name, "pipeline": pipeline, "at": clock.utc_now()} | fields)
+
+
+async def test_a_model_is_placed_in_the_form_that_every_living_runtime_can_run(
+    provisioned: Client, others: Others, deployer: Callable[[], FastStream], unique: str
+) -> None:
+    states: Kv[RuntimeState] = Kv(lambda: provisioned, streams.RUNTIMES, RuntimeState)
+    ago = clock.utc_now() - timedelta(seconds=2 * GONE_S)
+    for found in (
+        runtime(unique, "hub", precisions=("float32", "float16", "int8")),
+        runtime(unique, "edge", precisions=("int8", "float32"), memory_mb=12),
+        runtime(unique, "gone", precisions=("float16",), at=ago),
+        runtime(f"{unique}x", "elsewhere", precisions=("float16",)),
+    ):
+        await states.save(f"{found.instance}.{found.pipeline}", found, revision=0)
+    smaller = Variant(
+        precision="int8", digest="v", size_bytes=250_000, difference=0.0, tolerance=0.01
+    )
+    await others.apply(promotion={"canary": [5, 100]})
+    await others.admit("b1", tell=True)
+    await others.admit("a1", size_bytes=1_000_000, variants=(smaller,))
+    await others.admit("c1", size_bytes=1_000_000)
+    async with chain.running(deployer()):
+        await chain.event(provisioned, DeploymentActivated, unique)
+        await others.tell(others.superior("a1", "baseline"))
+        await others.tell(others.looked("a1", "pass", 2))
+        await chain.event(provisioned, DeploymentActivated, unique, nth=2)
+        won = await others.record()
+        await others.tell(others.superior("c1", "recent"))
+        asked = await chain.event(provisioned, PersonAsked, unique)
+    assert (won.digest, won.precision) == ("a1", "int8")
+    assert asked.digest == "c1"
+    assert "float32 takes 8 MB of memory, and edge has 4" in asked.reason
+    assert (await others.record()).digest == "a1"
 
 
 async def acts_of(client: Client, service: str, count: int) -> list[Act]:

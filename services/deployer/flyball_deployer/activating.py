@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from dataclasses import replace
+from typing import Final
 
 from flyball_deployer import moves
-from flyball_deployer.moves import Announcement, Stay
+from flyball_deployer.law import IllegalMoveError, breach
+from flyball_deployer.moves import Announcement, Stay, Transition
 from flyball_deployer.policy import Policy
-from flyball_deployer.rollout import Event, decide
+from flyball_deployer.rollout import Event, Seat, decide
 from flyball_deployer.steering import Order, steer
 from flyball_deployer.store import Seats
 from flyball_kit import clock
@@ -15,7 +18,13 @@ from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.commands import Failure, PromoteModel
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, ModelTripped
-from flyball_proto.judgements import AnyJudgement
+from flyball_proto.judgements import AnyJudgement, CanaryJudged, Refreshed, Superior
+
+NAMING: Final = (Superior, Refreshed)
+"""Judgements that name a model which may come; its record and the runtimes are looked up."""
+
+COMING: Final = (*NAMING, CanaryJudged)
+"""Judgements that the specification's promotion rules decide about."""
 
 log = logging.getLogger("flyball.deployer.activating")
 
@@ -34,41 +43,47 @@ class Activation:
 
     async def consider(self, model: ModelRecord) -> None:
         """Let an admitted model take its place if it should."""
-        await self._act(model, model.digest, Policy())
+        await self._act(model, Policy())
 
     async def judge(self, judgement: AnyJudgement) -> None:
         """Act on a judgement, once.
 
         Raises:
             TransientError: nobody holds the seat yet.
-            PermanentError: the pipeline is not applied.
+            PermanentError: somebody may come, and the pipeline is not applied.
         """
-        policy = await self._seats.policy(judgement.pipeline)
-        if not await self._act(judgement, getattr(judgement, "digest", ""), policy):
+        policy: Policy | None = Policy()
+        if isinstance(judgement, COMING):  # a rollback asks nobody
+            policy = await self._seats.policy(judgement.pipeline)
+        if policy is None:
+            raise PermanentError(
+                f"pipeline {judgement.pipeline} is not applied; apply its specification"
+            )
+        if not await self._act(judgement, policy):
             raise TransientError(
                 f"judgement {judgement.number} of {judgement.pipeline}: nobody holds the seat yet"
             )
 
     async def trip(self, trip: ModelTripped) -> None:
         """Take a model that cannot answer out of its place."""
-        await self._act(trip, trip.digest, Policy())
+        await self._act(trip, Policy())
 
     async def obey(self, order: Order) -> ActiveModel | Failure:
         """Carry a person's order out; the deployment then, or why nothing was done."""
-        pipeline = order.pipeline
+        pipeline, now = order.pipeline, clock.utc_now()
         async with self._turn:
-            named = order.digest if isinstance(order, PromoteModel) else ""
-            seat, revision = await self._seats.load(pipeline, named)
+            seat, revision = await self._seats.load(pipeline)
             if seat.record is not None:
                 await self._tell(pipeline, seat.record)
-            made = steer(seat, order, now=clock.utc_now())
+            if isinstance(order, PromoteModel):
+                policy = await self._seats.policy(pipeline) or Policy()
+                seat = await self._seats.with_candidate(pipeline, seat, order.digest, policy, now)
+            made = steer(seat, order, now=now)
             if isinstance(made, Failure):
                 return made
-            record = made.record.model_copy(update={"outcome": made.reason})
-            await self._seats.move(pipeline, record, revision=revision)
-            log.info("%s, epoch %d: %s", pipeline, record.epoch, made.reason)
-            await self._tell(pipeline, record)
-            return record
+            noted = made.record.model_copy(update={"outcome": made.reason})
+            await self._move(pipeline, seat, replace(made, record=noted), revision)
+            return noted
 
     async def fill(self, pipeline: str) -> None:
         """Let an admitted baseline take an empty seat: its event may still be under way."""
@@ -92,25 +107,39 @@ class Activation:
                 log.warning("the sweep for empty seats is tried again later: %s", error)
             await clock.sleep(every_s)
 
-    async def _act(self, event: Event, digest: str, policy: Policy) -> bool:
+    async def _act(self, event: Event, policy: Policy) -> bool:
         """Decide, move, tell; whether the pipeline has a deployment now.
 
         What the last move owes is told before the next one, which puts its own in its place.
         """
-        pipeline = event.pipeline
+        pipeline, now = event.pipeline, clock.utc_now()
         async with self._turn:
-            seat, revision = await self._seats.load(pipeline, digest)
+            seat, revision = await self._seats.load(pipeline)
             if seat.record is not None:
                 await self._tell(pipeline, seat.record)
-            made = decide(seat, event, policy, now=clock.utc_now())
+            if isinstance(event, ModelRecord):
+                seat = await self._seats.with_baseline(pipeline, seat)
+            elif isinstance(event, NAMING):
+                seat = await self._seats.with_candidate(pipeline, seat, event.digest, policy, now)
+            made = decide(seat, event, policy, now=now)
             if isinstance(made, Stay):
                 log.debug("%s stays: %s", pipeline, made.reason)
                 return seat.record is not None
-            await self._seats.move(pipeline, made.record, revision=revision)
-            log.info("%s, epoch %d: %s", pipeline, made.record.epoch, made.reason)
-            self.moved.set()
-            await self._tell(pipeline, made.record)
+            await self._move(pipeline, seat, made, revision)
             return True
+
+    async def _move(self, pipeline: str, seat: Seat, made: Transition, revision: int) -> None:
+        """Write and tell, unless it would break the law of deployments.
+
+        Raises:
+            IllegalMoveError: it would; nothing was written.
+        """
+        if (what := breach(seat.record, made)) is not None:
+            raise IllegalMoveError(pipeline, made.move, what)
+        await self._seats.move(pipeline, made.record, revision=revision)
+        log.info("%s, %s, epoch %d: %s", pipeline, made.move, made.record.epoch, made.reason)
+        self.moved.set()
+        await self._tell(pipeline, made.record)
 
     async def _tell(self, pipeline: str, record: ActiveModel) -> None:
         """Announce what the record owes and the stream does not hold."""

@@ -4,6 +4,7 @@ from faststream import FastStream
 from faststream.nats import NatsBroker
 
 from flyball_deployer.activating import Activation
+from flyball_deployer.fleet import Runtimes
 from flyball_deployer.ordering import Orders
 from flyball_deployer.settings import Settings
 from flyball_deployer.settling import Settling
@@ -33,6 +34,7 @@ from flyball_proto.deployments import (
 )
 from flyball_proto.events import ModelAdmitted, ModelRecord, ModelTripped
 from flyball_proto.judgements import AnyJudgement, RegistrySettled
+from flyball_proto.runtimes import RuntimeState
 from flyball_proto.spec import Pipeline
 
 SERVICE = "deployer"
@@ -47,7 +49,9 @@ def build(settings: Settings | None = None) -> FastStream:
     deployments: Kv[ActiveModel] = Kv(lambda: client_of(broker), streams.DEPLOYMENTS, ActiveModel)
     records: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
     pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
-    seats = Seats(deployments, records, pipelines)
+    states: Kv[RuntimeState] = Kv(lambda: client_of(broker), streams.RUNTIMES, RuntimeState)
+    runtimes = Runtimes(states)
+    seats = Seats(deployments, records, pipelines, runtimes)
     announcer = Announcer(broker, DeploymentActivated, CanaryMoved, PersonAsked, DeployerSettled)
     activation = Activation(seats, announcer)
     settling = Settling(seats, activation, announcer)
@@ -81,6 +85,7 @@ def build(settings: Settings | None = None) -> FastStream:
         await settling.settle(event)
 
     _answer_people(broker, Orders(activation, Acts(lambda: client_of(broker), SERVICE)))
+    tasks.spawn("runtimes", runtimes.follow)
     tasks.spawn("sweep", lambda: activation.sweep_for_ever(settings.sweep_s))
     tasks.add("settling", settling)
     return assemble(

@@ -7,6 +7,7 @@ last announcement of each kind.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, Literal
 
 from flyball_proto.deployments import (
@@ -31,6 +32,35 @@ _FIELDS: Final[Mapping[type[Announcement], str]] = {
 }
 
 
+class Move(StrEnum):
+    """Every move there is; `law.LAW` says which may follow what."""
+
+    SEAT_ZERO = "seat-zero"
+    NEW_BASELINE = "new-baseline"
+    CANARY_STEP = "canary-step"
+    CANARY_END = "canary-end"
+    SUCCESSION = "succession"
+    REFRESH = "refresh"
+    ROLLBACK = "rollback"
+    PROMOTION = "promotion"
+    FREEZE = "freeze"
+    PIN = "pin"
+    UNPIN = "unpin"
+    ANCHOR_LOST = "anchor-lost"
+    LAST_FALLBACK = "last-fallback"
+    ASK = "ask"
+    NOTE = "note"
+
+
+_CHANGES: Final[Mapping[Move, Change]] = {
+    Move.NEW_BASELINE: "seat-zero",
+    Move.SUCCESSION: "succession",
+    Move.REFRESH: "refresh",
+    Move.ROLLBACK: "rollback",
+    Move.PROMOTION: "promotion",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why something moves, and when.
@@ -52,6 +82,7 @@ class Transition:
     record: ActiveModel
     announcements: tuple[Announcement, ...]
     reason: str
+    move: Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +93,7 @@ class Stay:
 
 
 def placed(model: ModelRecord) -> Placed:
-    """A model as it stands in a deployment."""
+    """A model as it was trained, as it stands in a deployment."""
     return Placed(digest=model.digest, trainer=model.trainer, feature_digest=model.feature_digest)
 
 
@@ -71,9 +102,9 @@ def short(digest: str) -> str:
     return digest[:12]
 
 
-def rest(record: ActiveModel, reason: str, **fields: Any) -> Transition:
+def rest(record: ActiveModel, reason: str, move: Move = Move.NOTE, **fields: Any) -> Transition:
     """Nobody's place changes and nothing is announced; `fields` of the record may."""
-    return Transition(record.model_copy(update=fields), (), reason)
+    return Transition(record.model_copy(update=fields), (), reason, move)
 
 
 def seat_zero(model: Placed, cause: Cause) -> Transition:
@@ -81,11 +112,23 @@ def seat_zero(model: Placed, cause: Cause) -> Transition:
     empty = ActiveModel(
         **model.model_dump(), epoch=1, since=cause.now, reason=cause.reason, baseline=model
     )
-    return _owing(empty, cause, _activated(empty, cause, "seat-zero", replaces=""))
+    activated = _activated(empty, cause, "seat-zero", replaces="")
+    return _owing(empty, cause, activated, Move.SEAT_ZERO)
 
 
-def activate(
-    record: ActiveModel, model: Placed, cause: Cause, change: Change, **fields: Any
+def renew_baseline(record: ActiveModel, baseline: Placed, cause: Cause) -> Transition:
+    """The baseline holds the seat, and another baseline takes its place."""
+    fields = {"anchor": None, "baseline": baseline}
+    return _activate(record, baseline, cause, Move.NEW_BASELINE, **fields)
+
+
+def keep_baseline(record: ActiveModel, baseline: Placed, reason: str) -> Transition:
+    """Another model holds the seat; the baseline is its last fallback."""
+    return rest(record, reason, Move.LAST_FALLBACK, baseline=baseline)
+
+
+def _activate(
+    record: ActiveModel, model: Placed, cause: Cause, move: Move, **fields: Any
 ) -> Transition:
     """Another model answers, with a new epoch. The canary stays unless `fields` say otherwise."""
     moved = record.model_copy(
@@ -93,6 +136,7 @@ def activate(
             "digest": model.digest,
             "trainer": model.trainer,
             "feature_digest": model.feature_digest,
+            "precision": model.precision,
             "epoch": record.epoch + 1,
             "since": cause.now,
             "reason": cause.reason,
@@ -100,26 +144,28 @@ def activate(
         }
         | fields
     )
-    return _owing(moved, cause, _activated(moved, cause, change, replaces=record.digest))
+    activated = _activated(moved, cause, _CHANGES[move], replaces=record.digest)
+    return _owing(moved, cause, activated, move)
 
 
 def succeed(record: ActiveModel, model: Placed, cause: Cause) -> Transition:
     """A model that won by evidence takes the seat and is its own anchor from now on."""
-    return activate(record, model, cause, "succession", anchor=None, canary=None, may_refresh=True)
+    fields = {"anchor": None, "canary": None, "may_refresh": True}
+    return _activate(record, model, cause, Move.SUCCESSION, **fields)
 
 
 def refresh(record: ActiveModel, model: Placed, cause: Cause) -> Transition:
     """A newer model of the seat's own trainer answers; the anchor is who it was."""
-    return activate(record, model, cause, "refresh", anchor=record.anchored)
+    return _activate(record, model, cause, Move.REFRESH, anchor=record.anchored)
 
 
 def roll_back(record: ActiveModel, to: Placed, cause: Cause, *, event_ms: int) -> Transition:
     """The active model leaves and is remembered, the canary ends, `to` is its own anchor."""
-    moved = activate(
+    moved = _activate(
         record,
         to,
         cause,
-        "rollback",
+        Move.ROLLBACK,
         anchor=None,
         canary=None,
         may_refresh=False,
@@ -131,11 +177,11 @@ def roll_back(record: ActiveModel, to: Placed, cause: Cause, *, event_ms: int) -
 
 def promote(record: ActiveModel, model: Placed, cause: Cause) -> Transition:
     """A person's choice answers and is its own anchor; nothing of what barred it is left."""
-    moved = activate(
+    moved = _activate(
         record,
         model,
         cause,
-        "promotion",
+        Move.PROMOTION,
         anchor=None,
         canary=None,
         may_refresh=True,
@@ -149,13 +195,19 @@ def pin(record: ActiveModel, pinned: Pin, cause: Cause) -> Transition:
     """Nothing moves by itself from now on; a canary ends without being remembered."""
     epoch = record.epoch + 1 if record.canary else record.epoch
     fields = {"pinned": pinned, "frozen": False, "canary": None, "epoch": epoch}
-    return _with_end_of_canary(rest(record, cause.reason, **fields), record.canary, cause)
+    pinning = rest(record, cause.reason, Move.PIN, **fields)
+    return _with_end_of_canary(pinning, record.canary, cause)
+
+
+def unpin(record: ActiveModel, reason: str) -> Transition:
+    """Evidence moves the seat again; a frozen one too."""
+    return rest(record, reason, Move.UNPIN, pinned=None, frozen=False)
 
 
 def freeze(record: ActiveModel, cause: Cause) -> Transition:
     """Nothing moves by itself from now on; the canary ends and a person is asked."""
     epoch = record.epoch + 1 if record.canary else record.epoch
-    frozen = rest(record, cause.reason, frozen=True, canary=None, epoch=epoch)
+    frozen = rest(record, cause.reason, Move.FREEZE, frozen=True, canary=None, epoch=epoch)
     return ask(_with_end_of_canary(frozen, record.canary, cause), record.digest, cause)
 
 
@@ -166,13 +218,14 @@ def walk(record: ActiveModel, model: Placed, percent: int, step: int, cause: Cau
         digest=model.digest,
         trainer=model.trainer,
         feature_digest=model.feature_digest,
+        precision=model.precision,
         step=step,
         percent=percent,
         since=cause.now,
         epoch=epoch,
     )
     moved = record.model_copy(update={"epoch": epoch, "canary": canary})
-    return _owing(moved, cause, _canary_moved(moved, canary, cause, percent))
+    return _owing(moved, cause, _canary_moved(moved, canary, cause, percent), Move.CANARY_STEP)
 
 
 def end_canary(record: ActiveModel, canary: Canary, cause: Cause) -> Transition:
@@ -184,13 +237,13 @@ def end_canary(record: ActiveModel, canary: Canary, cause: Cause) -> Transition:
             "rolled_back": _remembering(record, canary.digest),
         }
     )
-    return _owing(moved, cause, _canary_moved(moved, canary, cause, 0))
+    return _owing(moved, cause, _canary_moved(moved, canary, cause, 0), Move.CANARY_END)
 
 
 def lose_anchor(record: ActiveModel, anchor: Placed, cause: Cause) -> Transition:
     """The anchor is no use as one: a rollback would lead to the baseline."""
     lost = {"anchor": record.baseline, "rolled_back": _remembering(record, anchor.digest)}
-    return rest(record, cause.reason, **lost)
+    return rest(record, cause.reason, Move.ANCHOR_LOST, **lost)
 
 
 def ask(before: Transition, digest: str, cause: Cause) -> Transition:
@@ -203,7 +256,16 @@ def ask(before: Transition, digest: str, cause: Cause) -> Transition:
         epoch=record.epoch,
         reason=cause.reason,
     )
-    return _and(before, asked)
+    move = Move.ASK if before.move is Move.NOTE else before.move
+    return _and(replace(before, move=move), asked)
+
+
+def ask_once(record: ActiveModel, digest: str, cause: Cause) -> Transition:
+    """Nobody moves; a person is asked about `digest` unless that was done in this epoch."""
+    asked, quiet = record.person_asked, rest(record, cause.reason)
+    if asked is not None and (asked.digest, asked.epoch) == (digest, record.epoch):
+        return quiet
+    return ask(quiet, digest, cause)
 
 
 def owed(record: ActiveModel) -> tuple[Announcement, ...]:
@@ -247,8 +309,8 @@ def _with_end_of_canary(moved: Transition, canary: Canary | None, cause: Cause) 
     return _and(moved, _canary_moved(moved.record, canary, cause, 0))
 
 
-def _owing(record: ActiveModel, cause: Cause, event: Announcement) -> Transition:
-    return _and(Transition(record, (), cause.reason), event)
+def _owing(record: ActiveModel, cause: Cause, event: Announcement, move: Move) -> Transition:
+    return _and(Transition(record, (), cause.reason, move), event)
 
 
 def _and(before: Transition, event: Announcement) -> Transition:

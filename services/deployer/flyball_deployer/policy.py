@@ -1,10 +1,10 @@
 """What a pipeline's owner and this service allow a rollout to do. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from flyball_proto.spec import Pipeline
-from flyball_proto.spec.learning import Promotion
+from flyball_proto.spec.learning import ModelBudgets, Promotion
 
 ATTRIBUTION_MS: Final = 24 * 3_600_000
 """Event time within which a second automatic rollback freezes the seat.
@@ -20,9 +20,12 @@ class Policy:
 
     steps: tuple[int, ...] = Promotion().canary
     refresh: bool = True
+    budgets: ModelBudgets = field(default_factory=ModelBudgets)
 
 
 def policy_of(pipeline: Pipeline) -> Policy:
     """The policy that a specification states."""
     promotion = pipeline.spec.promotion
-    return Policy(steps=promotion.canary, refresh=promotion.refresh.enabled)
+    return Policy(
+        steps=promotion.canary, refresh=promotion.refresh.enabled, budgets=promotion.budgets
+    )

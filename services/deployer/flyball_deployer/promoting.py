@@ -3,30 +3,31 @@
 from dataclasses import replace
 
 from flyball_deployer import moves
-from flyball_deployer.moves import Cause, Transition, placed, short
+from flyball_deployer.forms import Chosen, Misfit, place_chosen
+from flyball_deployer.moves import Cause, Transition, short
 from flyball_deployer.policy import Policy
 from flyball_proto.deployments import ActiveModel, Canary, Placed
-from flyball_proto.events import ModelRecord
 from flyball_proto.judgements import CanaryJudged, Refreshed, Superior
 
 
 def superior(
     record: ActiveModel,
     won: Superior,
-    named: ModelRecord | None,
+    chosen: Chosen,
     policy: Policy,
     cause: Cause,
 ) -> Transition:
     """Another trainer won: it begins as a canary, or takes the seat where there are no steps."""
     if (reason := _bars_succession(record, won)) is not None:
         return moves.rest(record, reason)
-    if named is None or named.stage == "refused":
-        return moves.rest(record, _unplaceable(won.digest))
+    found = place_chosen(chosen, won.digest)
+    if isinstance(found, Misfit):
+        return _unplaceable(record, won.digest, found, cause)
     reason = (
         f"{won.trainer} is better than {won.over} by at least {won.better_by:g} "
         f"({won.blocks} blocks, log E {won.log_e:.2f} against {won.threshold:.2f})"
     )
-    return _next_step(record, placed(named), 0, policy, replace(cause, reason=reason))
+    return _next_step(record, found, 0, policy, replace(cause, reason=reason))
 
 
 def _bars_succession(record: ActiveModel, won: Superior) -> str | None:
@@ -73,20 +74,21 @@ def _next_step(
 def refreshed(
     record: ActiveModel,
     judged: Refreshed,
-    named: ModelRecord | None,
+    chosen: Chosen,
     policy: Policy,
     cause: Cause,
 ) -> Transition:
     """A newer model of the seat's trainer passed the gate; a canary beside it goes on."""
     if (reason := _bars_refresh(record, judged, policy)) is not None:
         return moves.rest(record, reason)
-    if named is None or named.stage == "refused":
-        return moves.rest(record, _unplaceable(judged.digest))
+    found = place_chosen(chosen, judged.digest)
+    if isinstance(found, Misfit):  # the model that it would replace goes on; nobody is woken
+        return moves.rest(record, found.reason)
     reason = (
         f"newer model of {judged.trainer}, {_bounded(judged.upper_bound)} than the anchor "
         f"over {judged.rows} rows"
     )
-    return moves.refresh(record, placed(named), replace(cause, reason=reason))
+    return moves.refresh(record, found, replace(cause, reason=reason))
 
 
 def _bounded(upper: float) -> str:
@@ -146,5 +148,8 @@ def _guards(judged: CanaryJudged) -> str:
     return "; ".join(told) or f"{judged.rows} rows"
 
 
-def _unplaceable(digest: str) -> str:
-    return f"{short(digest)} has no record of an admitted model"
+def _unplaceable(record: ActiveModel, digest: str, found: Misfit, cause: Cause) -> Transition:
+    """What won cannot come: a person is asked, once, because only people can change that."""
+    if not found.is_known:
+        return moves.rest(record, found.reason)
+    return moves.ask_once(record, digest, replace(cause, reason=found.reason))

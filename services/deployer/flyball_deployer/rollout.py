@@ -4,10 +4,11 @@ Each rule is a row of guards, the first that applies says in words why nothing m
 `tests/unit/test_deployer_rollout.py` is the table of it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flyball_deployer import moves, promoting, withdrawing
+from flyball_deployer.forms import Chosen, Fleet
 from flyball_deployer.moves import Cause, Stay, Transition, placed, short
 from flyball_deployer.policy import Policy
 from flyball_proto.deployments import ActiveModel
@@ -27,11 +28,15 @@ from flyball_proto.spec import BASELINE
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A deployment as read, with the models in question; None = there is no such record."""
+    """A deployment as read, with the models in question; None = there is no such record.
+
+    `fleet` is who has to run a model that is placed anew.
+    """
 
     record: ActiveModel | None = None
     baseline: ModelRecord | None = None
     named: ModelRecord | None = None
+    fleet: Fleet = field(default_factory=Fleet)
 
 
 Event = ModelRecord | AnyJudgement | ModelTripped
@@ -52,7 +57,7 @@ def decide(seat: Seat, event: Event, policy: Policy, *, now: datetime) -> Transi
         return withdrawing.tripped(seat.record, event, now)
     if event.number <= seat.record.handled:
         return Stay(f"judgement {event.number} was acted on")
-    return _noted(_judged(seat.record, event, seat.named, policy, now), event)
+    return _noted(_judged(seat, seat.record, event, policy, now), event)
 
 
 def completed(record: ActiveModel) -> ActiveModel:
@@ -70,9 +75,9 @@ def _admitted(seat: Seat, model: ModelRecord, now: datetime) -> Transition | Sta
         return moves.seat_zero(baseline, Cause(model.pipeline, now, "the seat was empty"))
     if record.trainer != BASELINE:
         reason = f"the seat belongs to {record.trainer}; the baseline is its last fallback"
-        return moves.rest(record, reason, baseline=baseline)
+        return moves.keep_baseline(record, baseline, reason)
     cause = Cause(model.pipeline, now, "the specification changed, and the baseline with it")
-    return moves.activate(record, baseline, cause, "seat-zero", anchor=None, baseline=baseline)
+    return moves.renew_baseline(record, baseline, cause)
 
 
 def _bars_baseline(seat: Seat, model: ModelRecord) -> str | None:
@@ -89,18 +94,15 @@ def _bars_baseline(seat: Seat, model: ModelRecord) -> str | None:
 
 
 def _judged(
-    record: ActiveModel,
-    judgement: AnyJudgement,
-    named: ModelRecord | None,
-    policy: Policy,
-    now: datetime,
+    seat: Seat, record: ActiveModel, judgement: AnyJudgement, policy: Policy, now: datetime
 ) -> Transition:
     cause = Cause(judgement.pipeline, now, "", judgement.number)
+    chosen = Chosen(seat.named, seat.fleet)
     match judgement:
         case Superior():
-            return promoting.superior(record, judgement, named, policy, cause)
+            return promoting.superior(record, judgement, chosen, policy, cause)
         case Refreshed():
-            return promoting.refreshed(record, judgement, named, policy, cause)
+            return promoting.refreshed(record, judgement, chosen, policy, cause)
         case Degraded():
             return withdrawing.degraded(record, judgement, cause)
         case CanaryJudged():

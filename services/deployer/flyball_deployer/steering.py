@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from flyball_deployer import moves
-from flyball_deployer.moves import Cause, Transition, placed, short
+from flyball_deployer.forms import Misfit, place
+from flyball_deployer.moves import Cause, Transition, short
 from flyball_deployer.rollout import Seat
 from flyball_deployer.withdrawing import fallback
 from flyball_proto.commands import Failure, PinSeat, PromoteModel, RollBackSeat, UnpinSeat
@@ -60,8 +61,15 @@ def _promote(
             message=f"{name} was made for features {model.feature_digest[:8]}, the pipeline runs "
             f"with {record.feature_digest[:8]}",
         )
+    found = place(model, seat.fleet)
+    if isinstance(found, Misfit):
+        return Failure(
+            kind="conflict",
+            message=f"{name} cannot answer everywhere: {found.reason}; train it smaller, or give "
+            "the runtime more: MODEL_MEMORY_MB, PRECISIONS",
+        )
     reason = f"promoted by {order.by}: {order.why}"
-    return moves.promote(record, placed(model), replace(cause, reason=reason))
+    return moves.promote(record, found, replace(cause, reason=reason))
 
 
 def _roll_back(record: ActiveModel, order: RollBackSeat, cause: Cause) -> Transition | Failure:
@@ -95,4 +103,4 @@ def _unpin(record: ActiveModel, order: UnpinSeat) -> Transition | Failure:
             kind="conflict", message=f"{order.pipeline} is neither pinned nor frozen: nothing to do"
         )
     reason = f"unpinned by {order.by}: {order.why}"
-    return moves.rest(record, reason, pinned=None, frozen=False)
+    return moves.unpin(record, reason)

@@ -1,8 +1,13 @@
 """The deployer's records: specifications and models to read, deployments to move."""
 
+from dataclasses import replace
+from datetime import datetime
+
+from flyball_deployer.fleet import Runtimes
+from flyball_deployer.forms import Fleet
 from flyball_deployer.policy import Policy, policy_of
 from flyball_deployer.rollout import Seat, completed
-from flyball_kit.errors import PermanentError, TransientError
+from flyball_kit.errors import TransientError
 from flyball_kit.kv import Kv
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
@@ -13,21 +18,37 @@ class Seats:
     """Deployments by pipeline, the models that may take part, and what their owners allow."""
 
     def __init__(
-        self, deployments: Kv[ActiveModel], records: Kv[ModelRecord], pipelines: Kv[Pipeline]
+        self,
+        deployments: Kv[ActiveModel],
+        records: Kv[ModelRecord],
+        pipelines: Kv[Pipeline],
+        runtimes: Runtimes,
     ) -> None:
         self._deployments, self._records, self._pipelines = deployments, records, pipelines
+        self._runtimes = runtimes
 
-    async def load(self, pipeline: str, named: str = "") -> tuple[Seat, int]:
-        """The deployment with the models in question, and the revision that `move` wants.
-
-        `named` is the digest that an event names; its record comes along.
-        """
+    async def load(self, pipeline: str) -> tuple[Seat, int]:
+        """The deployment, and the revision that `move` wants. One read: a rollback takes no more."""
         record, revision = await self._deployments.load(pipeline)
-        record = completed(record) if record is not None else None
-        known = record.baseline if record is not None else None
-        baseline = await self._find(pipeline, known.digest) if known is not None else None
-        model = await self._find(pipeline, named) if named else None
-        return Seat(record, baseline, model), revision
+        return Seat(completed(record) if record is not None else None), revision
+
+    async def with_baseline(self, pipeline: str, seat: Seat) -> Seat:
+        """The same with the record of the last fallback."""
+        known = seat.record.baseline if seat.record is not None else None
+        if known is None:
+            return seat
+        return replace(seat, baseline=await self._find(pipeline, known.digest))
+
+    async def with_candidate(
+        self, pipeline: str, seat: Seat, digest: str, policy: Policy, now: datetime
+    ) -> Seat:
+        """The same with the record of a model that may come, and who would have to run it.
+
+        Raises:
+            TransientError: nobody knows the runtimes yet.
+        """
+        fleet = Fleet(await self._runtimes.of(pipeline, now), policy.budgets)
+        return replace(seat, named=await self._find(pipeline, digest), fleet=fleet)
 
     async def move(self, pipeline: str, record: ActiveModel, *, revision: int) -> int:
         """Move the deployment; returns the new revision.
@@ -37,16 +58,10 @@ class Seats:
         """
         return await self._deployments.save(pipeline, record, revision=revision)
 
-    async def policy(self, pipeline: str) -> Policy:
-        """What the pipeline's specification allows.
-
-        Raises:
-            PermanentError: the pipeline is not applied.
-        """
+    async def policy(self, pipeline: str) -> Policy | None:
+        """What the pipeline's specification allows; None = it is not applied."""
         found, _ = await self._pipelines.load(f"pipeline.{pipeline}")
-        if found is None:
-            raise PermanentError(f"pipeline {pipeline} is not applied; apply its specification")
-        return policy_of(found)
+        return policy_of(found) if found is not None else None
 
     async def model(self, pipeline: str, digest: str) -> ModelRecord:
         """The record of an admitted model.

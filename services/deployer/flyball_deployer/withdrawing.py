@@ -21,9 +21,11 @@ def degraded(record: ActiveModel, judged: Degraded, cause: Cause) -> Transition:
         return moves.rest(record, reason)
     reason = f"the active model does harm and the anchor is better ({found})"
     if (person := _set_by_a_person(record)) is not None:
-        return _ask_once(record, record.digest, replace(cause, reason=f"{reason}; {person}"))
+        return moves.ask_once(record, record.digest, replace(cause, reason=f"{reason}; {person}"))
     if (to := fallback(record)) is None:
-        return _ask_once(record, record.digest, replace(cause, reason=f"{reason}; no fallback"))
+        return moves.ask_once(
+            record, record.digest, replace(cause, reason=f"{reason}; no fallback")
+        )
     if _too_soon(record, judged.event_ms):
         return moves.freeze(record, replace(cause, reason=f"{reason}; {TOO_SOON}"))
     return moves.roll_back(record, to, replace(cause, reason=reason), event_ms=judged.event_ms)
@@ -98,14 +100,6 @@ def _too_soon(record: ActiveModel, event_ms: int) -> bool:
     return record.rollback_ms > 0 and event_ms - record.rollback_ms < ATTRIBUTION_MS
 
 
-def _ask_once(record: ActiveModel, digest: str, cause: Cause) -> Transition:
-    asked = record.person_asked
-    quiet = moves.rest(record, cause.reason)
-    if asked is not None and (asked.digest, asked.epoch) == (digest, record.epoch):
-        return quiet
-    return moves.ask(quiet, digest, cause)
-
-
 def _ask_once_or_stay(record: ActiveModel, digest: str, cause: Cause) -> Transition | Stay:
-    made = _ask_once(record, digest, cause)
+    made = moves.ask_once(record, digest, cause)
     return made if made.announcements else Stay(f"{cause.reason}; a person was asked")
