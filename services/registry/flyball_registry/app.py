@@ -17,7 +17,8 @@ from flyball_kit.settings import load
 from flyball_kit.settle import Retry
 from flyball_kit.specifications import Specifications
 from flyball_kit.tasks import Tasks
-from flyball_proto import streams
+from flyball_proto import streams, subjects
+from flyball_proto.commands import CompareModels, CompareReply
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import (
     ModelAdmitted,
@@ -44,6 +45,7 @@ from flyball_registry.admission.admitting import Admission
 from flyball_registry.admission.claims import Signers
 from flyball_registry.admission.isolation import Examiner
 from flyball_registry.admission.store import Specs
+from flyball_registry.comparing.comparing import Comparing
 from flyball_registry.contract import Contract
 from flyball_registry.evidence import drift
 from flyball_registry.judging.evaluating import Evaluation
@@ -130,6 +132,7 @@ def build(settings: Settings | None = None) -> FastStream:
     )
 
     _subscribe(broker, admission, pipelines)
+    _answer_people(broker, Comparing(pipelines.evaluation, records, objects))
     tasks.add("examiner", examiner)
     tasks.spawn("warm-up", _warm_up)
     tasks.spawn("sources", lambda: specifications.follow_sources(sources))
@@ -144,6 +147,13 @@ def build(settings: Settings | None = None) -> FastStream:
         health=health,
         description="Knows every model, where it comes from, and how good it is right now.",
     )
+
+
+def _answer_people(broker: NatsBroker, comparing: Comparing) -> None:
+    @broker.subscriber(subjects.command(SERVICE, "compare"), queue=SERVICE)
+    async def on_compare(asked: CompareModels) -> CompareReply:
+        """Put two models side by side on rows that neither was fitted to."""
+        return await comparing.compare(asked)
 
 
 def _subscribe(broker: NatsBroker, admission: Admission, pipelines: Pipelines) -> None:

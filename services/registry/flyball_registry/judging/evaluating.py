@@ -24,6 +24,7 @@ from flyball_registry.records import scoreboard
 from flyball_registry.records.boards import Boards
 from flyball_registry.records.scoreboard import Place, Scoreboard
 from flyball_registry.records.showing import Showing
+from flyball_registry.scoring.rows import Sampled
 
 
 class Evaluation:
@@ -57,6 +58,10 @@ class Evaluation:
     def position(self) -> dict[str, int]:
         """How far samples were read: METRICS sequences by partition."""
         return {} if self._intake is None else self._intake.board.position
+
+    def recent(self) -> Sampled | None:
+        """The newest usable rows in memory, in order; None = none yet."""
+        return None if self._intake is None else self._intake.recent()
 
     def revise(self, contract: Contract) -> None:
         """Go on under another revision of the same features, from the next look on."""

@@ -54,6 +54,10 @@ class Pipelines:
         running = self._running.get(pipeline)
         return {} if running is None else running.position
 
+    def evaluation(self, pipeline: str) -> Evaluation | None:
+        """A pipeline's evaluation; None = it is not applied."""
+        return self._running.get(pipeline)
+
     def admitted(self, model: ModelRecord) -> None:
         """A model may be deployed."""
         if (running := self._running.get(model.pipeline)) is not None:
