@@ -15,6 +15,7 @@ from flyball_proto.spec.parameters import Value
 from flyball_trainer.forms.forest import UnconvertibleError
 from flyball_trainer.kinds.catalogue import FitError, Fitted, fit, refused_parameters
 from flyball_trainer.rows import TrainingRows
+from flyball_trainer.training import far
 from flyball_trainer.training.split import Split, TooLittle, split
 from flyball_trainer.training.weights import weighted
 
@@ -119,12 +120,29 @@ def train(
         try:
             settled = _settled(order, parts)
             fitted = _fitted(order, parts, settled)
+            fit_s = time.perf_counter() - began
+            return made(order, parts, settled, fitted, fit_s, dataset)
+        except far.FarError as error:
+            return NotTrained(error.kind, str(error), error.needed, False)
         except (FitError, UnconvertibleError) as error:
             return NotTrained(
                 error.kind, str(error), "rows and parameters that can be fitted", False
             )
-        fit_s = time.perf_counter() - began
-        return made(order, parts, settled, fitted, fit_s, dataset)
+
+
+def fitted_to(rows: TrainingRows, order: Order, parameters: Mapping[str, Value]) -> Fitted:
+    """The model of these rows, whose weights are final, fitted here or where Dask is.
+
+    Raises:
+        FitError: they cannot be fitted.
+        UnconvertibleError: the model has a part without ONNX form.
+    """
+    task, seed, classes = order.task, order.seed, len(order.classes)
+    if order.executor == "dask":
+        from flyball_trainer.training import far  # noqa: PLC0415 - rarely needed
+
+        return far.fit(rows, task, parameters, seed, classes=classes, scheduler=order.scheduler)
+    return fit(order.kind, rows, task, parameters, seed, classes=classes)
 
 
 def _settled(order: Order, parts: Split) -> "Settled":
@@ -136,12 +154,6 @@ def _settled(order: Order, parts: Split) -> "Settled":
         parts.training,
         weighed=lambda rows: weighted(rows, order.class_weight, order.classes),
     )
-
-
-def _fitted(order: Order, parts: Split, settled: "Settled") -> Fitted:
-    rows = weighted(parts.training, order.class_weight, order.classes)
-    classes = len(order.classes)
-    return fit(order.kind, rows, order.task, settled.parameters, order.seed, classes=classes)
 
 
 def _written(order: Order, hand_over: Callable[[bytes, str], None] | None) -> tuple[bytes, str]:
