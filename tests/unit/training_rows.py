@@ -1,5 +1,6 @@
 """Labelled rows to train on, made from a seed, for tests."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,15 @@ def training_rows(
         label=(signal > 0).astype(F64) if task == "binary" else 3 * signal + 100,
         weight=np.where(np.arange(count) % 7 == 0, 20.0, 1.0),
     )
+
+
+def class_rows(
+    count: int = 600, classes: int = 3, seed: int = 0, missing: float = 0.1
+) -> TrainingRows:
+    """The same with about as many rows in each class: low, middle, high."""
+    rows = training_rows(count, "regression", seed, missing)
+    edges = np.quantile(training_rows(4_000, "regression").label, np.arange(1, classes) / classes)
+    return replace(rows, label=np.digitize(rows.label, edges).astype(F64))
 
 
 def order(kind: str = "lightgbm", task: str = "binary", **more: Any) -> Order:

@@ -40,14 +40,11 @@ def bundle(form: Form, draft: Manifest) -> tuple[bytes, Manifest]:
     return written, draft.model_copy(update={"digest": hashlib.sha256(written).hexdigest()})
 
 
-def onnx_model(form: Form, *, single: bool = False) -> ModelProto:
-    """The model without metadata; that of a foreign one is kept.
-
-    `single`: layers of a network in single precision, from which smaller forms can be made.
-    """
+def onnx_model(form: Form) -> ModelProto:
+    """The model without metadata; that of a foreign one is kept."""
     if isinstance(form, Foreign):
         return ModelProto.FromString(form.onnx)
-    nodes, constants = _graph(form, single=single)
+    nodes, constants = _graph(form)
     graph = helper.make_graph(
         nodes,
         type(form).__name__.lower(),
@@ -61,12 +58,10 @@ def onnx_model(form: Form, *, single: bool = False) -> ModelProto:
     )
 
 
-def _graph(form: Forest | Line | Network, *, single: bool) -> Graph:
+def _graph(form: Forest | Line | Network) -> Graph:
     if isinstance(form, Forest):
         return _trees(form)
-    if isinstance(form, Line):
-        return _linear(form)
-    return _layers(form, F32 if single else F64)
+    return _linear(form) if isinstance(form, Line) else _layers(form)
 
 
 def _trees(forest: Forest) -> Graph:
@@ -130,14 +125,12 @@ def _linear(line: Line) -> Graph:
     return _scored(line.link, "sum", line.outputs, steps, constants)
 
 
-def _layers(network: Network, number: np.dtype[Any]) -> Graph:
+def _layers(network: Network) -> Graph:
     steps, constants = _prepared(network.mean, network.scale)
-    steps.append(("Concat", ["z", "gaps"], "known", {"axis": 1}))
-    kind = helper.np_dtype_to_tensor_dtype(number)
-    steps.append(("Cast", ["known"], "layer_0", {"to": kind}))
+    steps.append(("Concat", ["z", "gaps"], "layer_0", {"axis": 1}))
     for i, layer in enumerate(network.layers):
-        constants |= {f"weight_{i}": layer.weight.astype(number)}
-        constants |= {f"bias_{i}": layer.bias.astype(number)}
+        constants |= {f"weight_{i}": layer.weight.astype(F64)}
+        constants |= {f"bias_{i}": layer.bias.astype(F64)}
         steps.append(("MatMul", [f"layer_{i}", f"weight_{i}"], f"product_{i}", {}))
         steps.append(("Add", [f"product_{i}", f"bias_{i}"], f"sum_{i}", {}))
         steps.append((_OPERATORS[network.activation], [f"sum_{i}"], f"layer_{i + 1}", {}))

@@ -1,30 +1,19 @@
-"""Whether the ONNX file answers as the fitted model does. The trainer's only room that knows ONNX Runtime."""
+"""Whether the ONNX file answers as the fitted model does."""
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
-from flyball_proto.columns import F64, Column
+from flyball_proto.columns import Column
 from flyball_trainer.forms.boundaries import Probes, looked_at, probes
-from flyball_trainer.forms.convert import INPUT, OUTPUT
 from flyball_trainer.forms.forest import Forest
 from flyball_trainer.kinds.catalogue import FitError, Fitted
+from flyball_trainer.training.running import UnrunnableError, scores
 
 TOLERANCE: Final = 1e-5
 """Absolute for probabilities; for regression times the larger of the score and the median score."""
 MAX_HOLDOUT_ROWS: Final = 500
-ERRORS_ONLY: Final = 3
-_FAILURES: Final = (
-    failures.Fail,
-    failures.InvalidArgument,
-    failures.InvalidGraph,
-    failures.InvalidProtobuf,
-    failures.NotImplemented,
-    failures.RuntimeException,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +72,8 @@ def compare(
     groups = (known, *probes(form, known.feature))
     rows = np.concatenate([group.feature for group in groups])
     try:
-        converted = _session(onnx).run([OUTPUT], {INPUT: rows})[0].astype(F64)
-        native = fitted.scores(rows)
-    except _FAILURES as error:
-        return Unrunnable(str(error).splitlines()[0][:200])
-    except FitError as error:
+        converted, native = scores(onnx, rows), fitted.scores(rows)
+    except (UnrunnableError, FitError) as error:
         return Unrunnable(str(error))
     right = (len(rows), form.outputs)
     if converted.shape != right:
@@ -141,10 +127,3 @@ def _scale(native: Column, known: int, task: str) -> Column:
         return np.ones_like(native)
     usual = float(np.median(np.abs(native[:known])))
     return np.maximum(np.abs(native), max(usual, float(np.finfo(np.float32).tiny)))
-
-
-def _session(onnx: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
-    return ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])

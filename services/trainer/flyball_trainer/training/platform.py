@@ -7,6 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from flyball_proto.spec.parameters import is_plugin
+from flyball_trainer.kinds.plugin import distribution, installed
+
 _LIBRARIES: Final = {
     "lightgbm": ("lightgbm", "numpy", "onnx", "pyarrow"),
     "logistic": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
@@ -15,12 +18,21 @@ _LIBRARIES: Final = {
     "forest": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
     "mlp": ("scikit-learn", "scipy", "numpy", "onnx", "pyarrow"),
 }
+_ANY: Final = ("numpy", "onnx", "pyarrow")
 
 
 @cache
 def platform_key(kind: str) -> str:
-    """Processor, the vector instructions that numpy uses, Python and the libraries of a kind."""
-    libraries = " ".join(f"{name}={version(name)}" for name in _LIBRARIES[kind])
+    """Processor, the vector instructions that numpy uses, Python and the libraries of a kind.
+
+    Of a plug-in, its distribution; what that rests on it alone knows.
+
+    Raises:
+        FitError: no such plug-in is installed.
+    """
+    libraries = " ".join(f"{name}={version(name)}" for name in _LIBRARIES.get(kind, _ANY))
+    if is_plugin(kind):
+        libraries = f"{distribution(installed(kind))} {libraries}"
     return f"{machine()} {_instructions()} python={python_version()} {libraries} threads=1"
 
 
