@@ -1,15 +1,19 @@
 """What tests of the deployer share: models, judgements and trips as others would tell them."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from tests.broker import chain
 
+from flyball_kit import clock
 from flyball_kit.kv import Kv
-from flyball_proto import streams
+from flyball_proto import streams, subjects
 from flyball_proto.deployments import ActiveModel, DeployerSettled
-from flyball_proto.events import Event, ModelAdmitted, ModelRecord, ModelTripped
+from flyball_proto.events import Event, ModelAdmitted, ModelRecord, ModelTripped, Wire
 from flyball_proto.judgements import (
     CanaryJudged,
     Degraded,
@@ -18,10 +22,14 @@ from flyball_proto.judgements import (
     RegistrySettled,
     Superior,
 )
+from flyball_proto.runtimes import RuntimeState
 from flyball_proto.spec import Pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR_MS = 3_600_000
+ANSWER_S = 1.0
+"""An order that was not answered by then is looked into, and given again if nothing moved."""
+
 TRAINERS = {"b": "baseline", "a": "recent", "c": "long"}
 """The first letter of a digest says who made it."""
 
@@ -34,6 +42,7 @@ class Others:
         self._client = client
         self._records: Kv[ModelRecord] = Kv(lambda: client, streams.MODELS, ModelRecord)
         self._pipelines: Kv[Pipeline] = Kv(lambda: client, streams.PIPELINES, Pipeline)
+        self.runtimes: Kv[RuntimeState] = Kv(lambda: client, streams.RUNTIMES, RuntimeState)
         self.deployments: Kv[ActiveModel] = Kv(lambda: client, streams.DEPLOYMENTS, ActiveModel)
 
     async def apply(self, **changes: Any) -> None:
@@ -64,6 +73,26 @@ class Others:
     async def tell(self, event: Event) -> None:
         """Publish an event."""
         await self._client.jetstream().publish(event.subject, event.model_dump_json().encode())
+
+    async def run(self, instance: str, **fields: Any) -> None:
+        """Announce a runtime, as alive now."""
+        found = RuntimeState(
+            **{"instance": instance, "pipeline": self.pipeline, "at": clock.utc_now()} | fields
+        )
+        key = f"{instance}.{self.pipeline}"
+        _, revision = await self.runtimes.load(key)
+        await self.runtimes.save(key, found, revision=revision)
+
+    async def order(self, verb: str, command: Wire) -> None:
+        """Ask for something until the deployment has changed: an answer may be lost."""
+        body = command.model_dump_json().encode()
+        _, before = await self.deployments.load(self.pipeline)
+        async with asyncio.timeout(chain.WAIT_S):
+            while (await self.deployments.load(self.pipeline))[1] == before:
+                with suppress(NatsError):  # nobody there, or killed before the answer
+                    await self._client.request(
+                        subjects.command("deployer", verb), body, timeout=ANSWER_S
+                    )
 
     async def trip(self, digest: str) -> None:
         await self.tell(

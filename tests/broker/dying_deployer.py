@@ -66,7 +66,11 @@ def supervise() -> int:
 if __name__ == "__main__":
     connect.ACK_WAIT_S = ACK_WAIT_S
     settle.HEARTBEAT_S = ACK_WAIT_S / 3
-    deadly(Kv, "save", lambda _, key, value: f"move {key} {value.epoch} {value.handled}")
+    deadly(
+        Kv,
+        "save",
+        lambda _, key, value: f"move {key} {value.epoch} {value.handled} {value.outcome[:8]}",
+    )
     deadly(Announcer, "publish", lambda _, event, message_id: f"tell {message_id}")
     deadly(Msg, "ack", lambda message: f"ack {message.metadata.sequence.stream}")
     sys.exit(supervise())

@@ -346,22 +346,14 @@ async def test_a_person_promotes_pins_and_rolls_back_and_each_act_is_written_dow
     assert {(a.by, a.why) for a in acts} == {("ann", "storm")}
 
 
-def runtime(pipeline: str, name: str, **fields: Any) -> RuntimeState:
-    return RuntimeState(**{"instance": name, "pipeline": pipeline, "at": clock.utc_now()} | fields)
-
-
 async def test_a_model_is_placed_in_the_form_that_every_living_runtime_can_run(
     provisioned: Client, others: Others, deployer: Callable[[], FastStream], unique: str
 ) -> None:
-    states: Kv[RuntimeState] = Kv(lambda: provisioned, streams.RUNTIMES, RuntimeState)
     ago = clock.utc_now() - timedelta(seconds=2 * GONE_S)
-    for found in (
-        runtime(unique, "hub", precisions=("float32", "float16", "int8")),
-        runtime(unique, "edge", precisions=("int8", "float32"), memory_mb=12),
-        runtime(unique, "gone", precisions=("float16",), at=ago),
-        runtime(f"{unique}x", "elsewhere", precisions=("float16",)),
-    ):
-        await states.save(f"{found.instance}.{found.pipeline}", found, revision=0)
+    await others.run("hub", precisions=("float32", "float16", "int8"))
+    await others.run("edge", precisions=("int8", "float32"), memory_mb=12)
+    await others.run("gone", precisions=("float16",), at=ago)
+    await Others(provisioned, f"{unique}x").run("elsewhere", precisions=("float16",))
     smaller = Variant(
         precision="int8", digest="v", size_bytes=250_000, difference=0.0, tolerance=0.01
     )

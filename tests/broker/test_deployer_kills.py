@@ -17,7 +17,9 @@ from tests.broker import chain
 from tests.broker.deploying import Others
 
 from flyball_proto import streams
-from flyball_proto.deployments import ActiveModel
+from flyball_proto.commands import PinSeat, PromoteModel, RollBackSeat, UnpinSeat
+from flyball_proto.deployments import ActiveModel, DeploymentActivated
+from flyball_proto.events import Variant
 
 pytestmark = pytest.mark.broker
 
@@ -26,6 +28,7 @@ END_S = 20.0
 FORGET_S = 0.1
 """The shortest that the broker takes, and shorter than a death and the next start."""
 
+SMALLER = Variant(precision="int8", digest="v", size_bytes=1, difference=0.0, tolerance=0.01)
 TOLD = [
     "activated seat-zero b1 1",
     "canary-moved a1 5 2",
@@ -40,6 +43,8 @@ TOLD = [
     "activated rollback b1 10",
     "canary-moved c2 0 10",
     "person-asked b1 10",
+    "activated promotion a3 11",
+    "activated rollback b1 12",
     "deployer middle 9",
     "deployer last 10",
 ]
@@ -77,7 +82,8 @@ async def every_transition(client: Client, others: Others) -> int:
     """
     tell = others.tell
     await others.apply(promotion={"canary": [5, 25, 100]})
-    await others.admit("a1", "a2", "a3", "c1", "c2", tell=False)
+    await others.admit("a1", "a2", "c1", "c2", tell=False)
+    await others.admit("a3", tell=False, variants=(SMALLER,))
     await others.admit("b1")  # seat zero, epoch 1
     await handled(client, "deployer-admitted")
     await tell(others.superior("a1", "baseline"))  # canary, epoch 2
@@ -101,7 +107,19 @@ async def every_transition(client: Client, others: Others) -> int:
     await others.settle("last")
     await handled(client, "deployer-settled")
     assert [(await others.answer(nth)).epoch for nth in (1, 2)] == [9, 10]
+    await every_order(others)
     return others.number + 4
+
+
+async def every_order(others: Others) -> None:
+    """What people may ask for; on a fleet that runs nothing but a small form of the model."""
+    who = {"pipeline": others.pipeline, "by": "ann", "why": "storm"}
+    await others.run("edge", precisions=("int8",))
+    await others.order("promote", PromoteModel(digest="a3", **who))  # epoch 11, no longer frozen
+    assert (await others.record()).precision == "int8"
+    await others.order("pin", PinSeat(**who))
+    await others.order("unpin", UnpinSeat(**who))
+    await others.order("rollback", RollBackSeat(**who))  # epoch 12
 
 
 async def handled(client: Client, durable: str) -> None:
@@ -118,7 +136,7 @@ async def history(client: Client, pipeline: str) -> list[dict[str, Any]]:
     records = [ActiveModel.model_validate_json(data) for _, data in stored]
     return [
         record.model_dump(
-            exclude={"since": True, "canary": {"since"}}
+            exclude={"since": True, "canary": {"since"}, "pinned": {"at"}}
             | {kind: {"at", "pipeline"} for kind in ("activated", "canary_moved", "person_asked")}
         )
         for record in records
@@ -168,6 +186,7 @@ async def test_killed_at_every_step_of_every_transition_it_loses_and_doubles_non
         events = await every_transition(provisioned, Others(provisioned, calm))
     async with deployer(nats_url, str(deaths), tmp_path / "killed.log"):
         await every_transition(provisioned, Others(provisioned, killed))
+        await chain.event(provisioned, DeploymentActivated, killed, nth=7)
 
     found = await history(provisioned, killed)
     assert found == await history(provisioned, calm)
