@@ -20,7 +20,8 @@ from flyball_registry.admission.claims import (
     outside,
     parsed,
 )
-from flyball_registry.scoring.sessions import Session, UnusableModelError
+from flyball_registry.admission.trial import Trial
+from flyball_registry.scoring.sessions import UnusableModelError
 
 __all__ = ["Expected", "Found", "Refusal", "examine", "inside"]
 
@@ -45,7 +46,7 @@ def examine(
         return refusal
     manifest = Manifest.model_validate_json(found.manifest)
     try:
-        session = Session(found.onnx, manifest)
+        session = Trial(found.onnx, manifest)
     except UnusableModelError as error:
         return unloadable(error)
     return next(answers.refusals(found, manifest, expected, session), None)

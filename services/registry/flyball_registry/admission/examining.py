@@ -9,10 +9,11 @@ from onnx import TensorProto, helper
 
 from flyball_proto.columns import F32
 from flyball_proto.events import Manifest
-from flyball_registry.admission import answers, structure
+from flyball_registry.admission import answers, onnxfile, structure
 from flyball_registry.admission.checks import inside, unloadable
-from flyball_registry.admission.claims import Expected, Refusal
+from flyball_registry.admission.claims import Expected, Refusal, Unfit
 from flyball_registry.admission.frames import Order, Outcome, refused
+from flyball_registry.admission.trial import Trial
 from flyball_registry.scoring.sessions import (
     MEASURED_ROWS,
     Session,
@@ -36,7 +37,7 @@ def examined(order: Order, resident: Resident) -> Outcome:
     manifest = Manifest.model_validate_json(found.manifest)
     before_bytes = resident()
     try:
-        session = Session(found.onnx, manifest)
+        session = Trial(found.onnx, manifest)
         session.run(np.zeros((MEASURED_ROWS, len(manifest.features)), F32))
     except UnusableModelError as error:
         return refused(unloadable(error))
@@ -85,7 +86,10 @@ def warm_up() -> None:
         task="regression",
     )
     structure.refused(onnx)
-    Session(onnx, manifest).run(np.zeros((2, len(names)), F32))
+    opened = onnxfile.parse(onnx)
+    if not isinstance(opened, Unfit):
+        onnxfile.valid(opened)
+    Trial(onnx, manifest).run(np.zeros((2, len(names)), F32))
 
 
 def _p99_ms(session: Session, width: int, expected: Expected) -> float:

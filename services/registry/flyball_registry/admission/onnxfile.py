@@ -7,13 +7,21 @@ from typing import Any, Final
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto, checker
+from onnx import (
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    ValueInfoProto,
+    checker,
+    shape_inference,
+)
 
 from flyball_proto.events import Manifest
 from flyball_registry.admission.claims import MAX_WORDS, Unfit
+from flyball_registry.admission.trial import Trial
 from flyball_registry.scoring.sessions import (
     CALL_TIMEOUT_S,
-    Session,
     UnusableModelError,
     outputs_of,
 )
@@ -139,7 +147,7 @@ def valid(opened: Opened) -> Unfit | None:
     """ONNX's own checker, with shape inference."""
     try:
         checker.check_model(opened, full_check=True)
-    except (checker.ValidationError, *_FAILURES) as error:
+    except (checker.ValidationError, shape_inference.InferenceError, *_FAILURES) as error:
         return Unfit("onnx", _words(error), "a model that onnx.checker accepts")
     return None
 
@@ -167,7 +175,7 @@ def finite(onnx: bytes, manifest: Manifest) -> Unfit | None:
     rows = probe_rows(len(manifest.features))
     limit = f"{len(rows)} finite scores of {len(rows)} probe rows, also where features are missing"
     try:
-        session = Session(onnx, manifest, optimised=False)
+        session = Trial(onnx, manifest, optimised=False)
         scores = np.asarray(session.run(rows, timeout_s=CALL_TIMEOUT_S), np.float64)
     except UnusableModelError as error:
         return Unfit("scores", _words(error), limit)

@@ -24,6 +24,9 @@ MEASURED_CALLS: Final = 100
 MEASURING_S: Final = 0.02
 """After so long 20 calls are enough: admission must not cost more than it finds out."""
 
+MEASURING_SLOWLY_S: Final = 1.0
+"""After so long any number of calls is enough."""
+
 _FAILURES: Final = (
     failures.EPFail,
     failures.Fail,
@@ -38,6 +41,9 @@ _FAILURES: Final = (
 )
 
 
+_NO_MEMORY: Final = ("bad_alloc", "bad allocation", "Failed to allocate memory")
+
+
 class UnusableModelError(PermanentError):
     """ONNX Runtime does not take the model, or cannot run it."""
 
@@ -47,6 +53,10 @@ class UnusableModelError(PermanentError):
 def outputs_of(manifest: Manifest) -> int:
     """Scores a row has: one probability a class, or one number."""
     return len(manifest.classes) if manifest.task == "multiclass" else 1
+
+
+class OutOfMemoryError(UnusableModelError):
+    """The model asks for more memory than there may be."""
 
 
 class Session:
@@ -69,7 +79,7 @@ class Session:
         try:
             self._session = ort.InferenceSession(onnx, options, ["CPUExecutionProvider"])
         except _FAILURES as error:
-            raise UnusableModelError(f"the model cannot be loaded: {error}") from error
+            raise _unusable(f"the model cannot be loaded: {error}", error) from error
 
     def scores(self, features: Column) -> Column:
         """Scores of features f32 (n, width), rounded: f64 (n,), or (n, k) of a model of k classes.
@@ -104,11 +114,18 @@ class Session:
             scores: Column = self._session.run(self._names, {self._input: features}, how)[0]
         except _FAILURES as error:
             took = f"ended after {timeout_s:g} s: " if how.terminate and timeout_s else ""
-            raise UnusableModelError(f"the model cannot be run: {took}{error}") from error
+            raise _unusable(f"the model cannot be run: {took}{error}", error) from error
         finally:
             if timer is not None:
                 timer.cancel()
         return scores
+
+
+def _unusable(sentence: str, error: Exception) -> UnusableModelError:
+    """ONNX Runtime has no error of its own for memory, only words."""
+    if isinstance(error, MemoryError) or any(words in sentence for words in _NO_MEMORY):
+        return OutOfMemoryError(sentence)
+    return UnusableModelError(sentence)
 
 
 def latency_p99_ms(session: Session, width: int) -> float:
@@ -125,6 +142,7 @@ def latency_p99_ms(session: Session, width: int) -> float:
         began_ns = time.thread_time_ns()
         session.run(rows)
         took_ns.append(time.thread_time_ns() - began_ns)
-        if len(took_ns) >= 20 and sum(took_ns) > MEASURING_S * 1e9:
+        spent_s = sum(took_ns) / 1e9
+        if spent_s > MEASURING_SLOWLY_S or (len(took_ns) >= 20 and spent_s > MEASURING_S):
             break
     return float(np.percentile(took_ns, 99)) / 1e6
