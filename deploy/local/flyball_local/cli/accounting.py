@@ -20,8 +20,23 @@ Wanted = Annotated[
 ]
 
 
+AsOpenLineage = Annotated[
+    bool, typer.Option("--openlineage", help="One OpenLineage run event a line.")
+]
+SendTo = Annotated[
+    str | None,
+    typer.Option("--send", metavar="URL", help="Send the OpenLineage events to this service."),
+]
+
+
 @app.command()
-def lineage(wanted: Wanted, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = False) -> None:
+def lineage(
+    wanted: Wanted,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+    openlineage: AsOpenLineage = False,
+    send_to: SendTo = None,
+) -> None:
     """Trace a decision or a model to its evidence, data and people.
 
     Example: flyball lineage congestion.1234.0
@@ -36,7 +51,18 @@ def lineage(wanted: Wanted, home: HomeFolder = DEFAULT_HOME, as_json: AsJson = F
         return await trace(client, objects, wanted)
 
     trail = shell.with_operator(home, run)
-    if as_json:
+    if send_to is not None:
+        from flyball_local.lineage.exporting import events
+        from flyball_local.lineage.sending import send
+
+        shell.out(f"{send(events(trail), send_to)} events were taken by {send_to}")
+    elif openlineage:
+        from openlineage.client.serde import Serde
+
+        from flyball_local.lineage.exporting import events
+
+        shell.out(*(Serde.to_json(event) for event in events(trail)))
+    elif as_json:
         shell.put_json(trail.as_json())
     else:
         shell.out(*lines(trail))
