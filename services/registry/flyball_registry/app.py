@@ -37,6 +37,8 @@ from flyball_proto.judgements import (
     Refreshed,
     RefreshRefused,
     RegistrySettled,
+    Restarted,
+    ScoresSkewed,
     Superior,
 )
 from flyball_proto.progress import ModelsScored
@@ -57,6 +59,7 @@ from flyball_registry.records.boards import Boards
 from flyball_registry.records.scoreboard import Scoreboard
 from flyball_registry.records.showing import Showing
 from flyball_registry.scoring.models import MODELS_A_TRAINER, Models
+from flyball_registry.scoring.reports import Reports
 from flyball_registry.settings import Settings
 
 PATIENT = Retry(deliveries=3_000)
@@ -82,9 +85,16 @@ def build(settings: Settings | None = None) -> FastStream:
     shown: Kv[bytes] = Kv(lambda: client_of(broker), streams.STANDINGS, bytes)
     trainers = Settlements(lambda: client_of(broker), TrainerSettled)
     objects = Objects(settings)
-    judgements = (Superior, Concluded, Refreshed, RefreshRefused, Degraded, CanaryJudged)
+    judgements = (Superior, Concluded, Refreshed, RefreshRefused, Degraded, CanaryJudged, Restarted)
     announcer = Announcer(
-        broker, ModelAdmitted, ModelRefused, ModelsScored, *judgements, Drifted, RegistrySettled
+        broker,
+        ModelAdmitted,
+        ModelRefused,
+        ModelsScored,
+        *judgements,
+        Drifted,
+        ScoresSkewed,
+        RegistrySettled,
     )
 
     def make(contract: Contract) -> tuple[Evaluation, Surroundings]:
@@ -96,6 +106,7 @@ def build(settings: Settings | None = None) -> FastStream:
             models=Models(
                 objects, contract.max_bundle_bytes, MODELS_A_TRAINER * len(contract.trainers)
             ),
+            reports=Reports(objects),
             trainers=trainers,
             examined=admission.examined,
         )

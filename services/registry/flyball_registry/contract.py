@@ -10,6 +10,7 @@ from flyball_proto.spec import (
     complete,
     false_alarm_every_ms,
     feature_digest,
+    feature_names,
 )
 from flyball_registry.evidence.design import Design, DesignError, Task
 
@@ -33,6 +34,8 @@ class Contract:
     task: Task
     metric: str
     classes: int = 0  # of multiclass
+    features: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()  # pipelines whose decisions are metrics here
 
     @property
     def slack_ms(self) -> int:
@@ -61,6 +64,8 @@ def contract(pipeline: Pipeline, source: Source) -> Contract:
         pipeline.spec.target.task,
         complete(pipeline, source).spec.promotion.metric or "",
         len(pipeline.spec.target.classes),
+        feature_names(pipeline, source),
+        pipeline.spec.upstream,
     )
 
 

@@ -24,6 +24,7 @@ from flyball_registry.records import scoreboard
 from flyball_registry.records.boards import Boards
 from flyball_registry.records.scoreboard import Place, Scoreboard
 from flyball_registry.records.showing import Showing
+from flyball_registry.scoring import skew
 from flyball_registry.scoring.rows import Sampled
 
 
@@ -63,6 +64,14 @@ class Evaluation:
         """The newest usable rows in memory, in order; None = none yet."""
         return None if self._intake is None else self._intake.recent()
 
+    @property
+    def skewed(self) -> str | None:
+        """In words that decisions carry other scores than their models give; None = they do not."""
+        if self._intake is None:
+            return None
+        board = self._intake.board
+        return skew.present(board.skewed, board.folded_ms)
+
     def revise(self, contract: Contract) -> None:
         """Go on under another revision of the same features, from the next look on."""
         self.contract = contract
@@ -81,6 +90,11 @@ class Evaluation:
         """A runtime cannot answer with a model."""
         self._around.trips[event.digest] = event.detail
         self._news.set()
+
+    def turned(self, pipeline: str) -> None:
+        """Another pipeline's deployment moved."""
+        if pipeline in self.contract.upstream:
+            self._news.set()
 
     async def attend(self) -> None:
         """Look again when something else than samples came, for ever; in lockstep marks do that."""
@@ -139,6 +153,7 @@ class Evaluation:
             mark is not None
             or board.number > before.number
             or board.drifts
+            or board.skews
             or board.folded_ms // block_ms > before.folded_ms // block_ms
             or self._now_s() - self._saved_s >= self._save_every_s
         )
@@ -160,4 +175,4 @@ class Evaluation:
     @staticmethod
     def _told(board: Scoreboard) -> Scoreboard:
         """The judgements are announced, so the next save need not keep them."""
-        return board.model_copy(update={"judgements": (), "drifts": ()})
+        return board.model_copy(update={"judgements": (), "drifts": (), "skews": ()})

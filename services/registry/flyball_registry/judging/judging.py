@@ -1,9 +1,8 @@
 """From findings to numbered judgements, ready to be told. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
@@ -16,12 +15,15 @@ from flyball_proto.judgements import (
     Guard,
     Refreshed,
     RefreshRefused,
+    Restarted,
     Superior,
 )
 from flyball_registry.evidence import evaluation, findings
+from flyball_registry.evidence.drifting import Layer, Noticed, may_tell
 from flyball_registry.evidence.gate import Gate
 from flyball_registry.evidence.guards import Outcome, Step
 from flyball_registry.records.scoreboard import Claim, Scoreboard
+from flyball_registry.records.upstream import Upstream
 from flyball_registry.scoring.timelines import Timelines
 
 
@@ -34,6 +36,8 @@ class Judging:
     at: datetime
     event_ms: int
     mark: str | None
+    block_ms: int = 1
+    drifted_ms: Mapping[str, int] = field(default_factory=dict)
     judgements: list[AnyJudgement] = field(default_factory=list)
     drifts: list[Drifted] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
@@ -122,6 +126,23 @@ class Judging:
             )
         )
 
+    def noticed(self, found: Iterable[Noticed]) -> None:
+        """What the layers say that need no label."""
+        for one in found:
+            self._drifted(one.on, one.at_ms, one.detail, one.features)
+
+    def restarted(self, upstream: str, now: Upstream, closed: tuple[str, ...]) -> None:
+        """A pipeline whose decisions come in here has another model."""
+        self.judgements.append(
+            Restarted(
+                **self._next(self.event_ms),
+                upstream=upstream,
+                upstream_digest=now.digest,
+                upstream_epoch=now.epoch,
+                closed=closed,
+            )
+        )
+
     def _concluded(
         self, finding: findings.Inferior | findings.Equivalent | findings.Undecided
     ) -> None:
@@ -162,13 +183,20 @@ class Judging:
             )
             self._drifted("harm", finding.at_ms, harm)
 
-    def _drifted(self, on: Literal["loss", "harm"], event_ms: int, detail: str) -> None:
+    def _drifted(
+        self, on: Layer, event_ms: int, detail: str, features: tuple[str, ...] = ()
+    ) -> None:
+        """Tell of a layer, unless it told of something a moment ago."""
+        if not may_tell(self.drifted_ms.get(on), event_ms, self.block_ms):
+            return
+        self.drifted_ms = {**self.drifted_ms, on: event_ms}
         self.drifts.append(
             Drifted(
                 pipeline=self.pipeline,
                 at=self.at,
                 on=on,
                 event_ms=event_ms,
+                features=features,
                 mark=self.mark,
                 detail=detail,
             )

@@ -10,14 +10,19 @@ from flyball_proto.columns import Column, Mark, Model, Tally
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
 from flyball_registry.contract import Contract
-from flyball_registry.evidence import evaluation, gate, guards
+from flyball_registry.evidence import drifting, evaluation, gate, guards
 from flyball_registry.evidence.design import ACTIVE, Design, Scored
-from flyball_registry.evidence.guards import Latency, Step
+from flyball_registry.evidence.drifting import Observed, Surface
+from flyball_registry.evidence.moving import Season
+from flyball_registry.evidence.restarting import restarted
 from flyball_registry.judging.intake import Intake, first_times
 from flyball_registry.judging.judging import Judging, standing_claims
+from flyball_registry.judging.serving import served
+from flyball_registry.judging.stepping import stepped, with_runtime
 from flyball_registry.judging.surroundings import Surroundings
 from flyball_registry.records import scoreboard
 from flyball_registry.records.scoreboard import Scoreboard
+from flyball_registry.records.upstream import seen
 from flyball_registry.scoring import seats
 from flyball_registry.scoring.candidates import candidate, gate_rows, unseen
 from flyball_registry.scoring.models import Loaded, scores
@@ -45,6 +50,8 @@ class Look:
             clock.utc_now(),
             max(0, clock_ms),
             mark.id if mark else None,
+            contract.block_ms,
+            intake.board.drifted_ms,
         )
 
     async def run(self) -> None:
@@ -58,7 +65,10 @@ class Look:
         if rows is not None:
             turn = seats.reached(self._board.seat, self._board.turns, decided, first_times(rows))
             self._update(seat=turn)
+        await self._begin_anew()
         await self._fold(rows, decided, pointer)
+        if rows is not None:
+            await self._compare_served(rows)
         if pointer is not None:
             self._claim_again(pointer)
             self._look_at_canary(pointer, tallies)
@@ -73,6 +83,19 @@ class Look:
             return await self._around.look_up()
         return pointer
 
+    async def _begin_anew(self) -> None:
+        """Where a pipeline whose decisions come in here has another model, evidence begins anew."""
+        names, board = self._contract.upstream, self._board
+        if self._mark is not None:
+            await self._around.look_up_others(names)
+        now, changed = seen(board.upstream, names, self._around.others)
+        self._update(upstream=now)
+        since_ms = self._mark.time_ms if self._mark else board.newest_ms
+        for name in changed:
+            state, closed = restarted(self._board.state, since_ms)
+            self._update(state=state, drifting=board.drifting.again(since_ms), claims=())
+            self._judging.restarted(name, now[name], closed)
+
     async def _fold(
         self, rows: Sampled | None, decided: Sequence[Model], pointer: ActiveModel | None
     ) -> None:
@@ -86,7 +109,30 @@ class Look:
             )
             self._update(state=state)
             self._judging.conclude(findings, pointer, self._timelines)
+            await self._notice(rows, found, seat, design)
         self._update(folded_ms=max(board.folded_ms, self._clock_ms))
+
+    async def _notice(
+        self, rows: Sampled | None, found: Scored, seat: seats.Turn, design: Design
+    ) -> None:
+        names = self._contract.features
+        surface = Surface(
+            Season(design.block_ms, design.season_ms, design.min_block_rows),
+            names,
+            seat.digest,
+            await self._around.importance(seat.digest, names),
+        )
+        observed = drifting.nothing(len(names)) if rows is None else _observed(rows, found)
+        state, noticed = await asyncio.to_thread(
+            drifting.fold, self._board.drifting, observed, self._clock_ms, surface
+        )
+        self._update(drifting=state)
+        self._judging.noticed(noticed)
+
+    async def _compare_served(self, rows: Sampled) -> None:
+        board = self._board
+        found = await served(rows, self._around, board.skewed, self._judging.at)
+        self._update(skews=(*board.skews, *found.skews), skewed=found.said)
 
     async def _scored(self, rows: Sampled, decided: Sequence[Model], seat: seats.Turn) -> Scored:
         anchor = seat.anchor_digest
@@ -113,35 +159,14 @@ class Look:
         if canary is None:
             self._update(step=None)
             return
-        if step is None or (step.digest, step.epoch) != (canary.digest, canary.epoch):
-            step = Step(
-                digest=canary.digest,
-                epoch=canary.epoch,
-                percent=canary.percent,
-                since_ms=max(0, self._clock_ms),
-            )
-        step = step.add(tallies)
+        step = stepped(step, canary, tallies, max(0, self._clock_ms))
         if self._mark is None and not self._board.lockstep:
-            step = self._with_runtime(step)
+            step = with_runtime(step, self._around.latencies.values(), self._around.trips)
         if (told := guards.to_tell(step, self._clock_ms, self._contract.block_ms)) is not None:
             outcome, found = told
             self._judging.looked(step, outcome, found)
             step = step.model_copy(update={"told": (*step.told, outcome)})
         self._update(step=step)
-
-    def _with_runtime(self, step: Step) -> Step:
-        """What runtimes said of the models, live."""
-        slowest = [
-            Latency(
-                canary_ms=event.p99_ms[step.digest],
-                active_ms=max((v for k, v in event.p99_ms.items() if k != step.digest), default=0),
-            )
-            for event in self._around.latencies.values()
-            if event.epoch >= step.epoch and step.digest in event.p99_ms and len(event.p99_ms) > 1
-        ]
-        latency = max(slowest, key=lambda found: found.canary_ms, default=step.latency)
-        tripped = self._around.trips.get(step.digest, step.tripped)
-        return step.model_copy(update={"latency": latency, "tripped": tripped})
 
     async def _examine_candidate(self, pointer: ActiveModel) -> None:
         design, board = self._contract.design, self._board
@@ -170,6 +195,7 @@ class Look:
             "number": made.number,
             "judgements": (*board.judgements, *made.judgements),
             "drifts": (*board.drifts, *made.drifts),
+            "drifted_ms": made.drifted_ms,
             "claims": tuple(claims[trainer] for trainer in sorted(claims)),
         }
         if self._mark is not None:
@@ -195,6 +221,10 @@ def _examined(
     rows: Sampled, model: ModelRecord, pointer: ActiveModel, score: Score, design: Design
 ) -> gate.Gate:
     return gate.examine(gate_rows(rows, model, pointer, score, design.classes), design)
+
+
+def _observed(rows: Sampled, found: Scored) -> Observed:
+    return Observed(found.time_ms, found.known_ms, found.score[ACTIVE], rows.feature)
 
 
 def _nothing() -> Scored:

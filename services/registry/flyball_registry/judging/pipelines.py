@@ -90,6 +90,7 @@ class Pipelines:
         if wanted.design is None:
             log.warning("%s is not evaluated: %s", name, wanted.why_not)
         self._health.add(f"evaluation.{name}", lambda: around.trouble, "note")
+        self._health.add(f"serving.{name}", lambda: evaluation.skewed, "note")
 
         async def moved(pointer: ActiveModel) -> None:
             for record in await self._placing.place(list(around.records.values()), pointer):
@@ -97,7 +98,7 @@ class Pipelines:
 
         self._tasks.spawn(f"attention.{name}", evaluation.attend)
         self._tasks.spawn(f"standings.{name}", evaluation.showing.keep_for_ever)
-        self._tasks.spawn(f"pointer.{name}", lambda: around.follow(moved))
+        self._tasks.spawn(f"pointer.{name}", lambda: around.follow(moved, evaluation.turned))
         for partition in range(self._partitions):
             self._tasks.add(f"samples.{name}.{partition}", self._reader(evaluation, partition))
 
@@ -119,6 +120,7 @@ class Pipelines:
         if running is None:
             return
         self._health.drop(f"evaluation.{name}")
+        self._health.drop(f"serving.{name}")
         await self._tasks.remove(f"attention.{name}")
         await self._tasks.remove(f"standings.{name}")
         await self._tasks.remove(f"pointer.{name}")

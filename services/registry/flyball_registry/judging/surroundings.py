@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
+from functools import partial
 from typing import Final, TypeVar
 
 from flyball_kit import clock
@@ -14,6 +15,7 @@ from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelMeasured, ModelRecord, TrainerSettled
 from flyball_registry.contract import Contract
 from flyball_registry.scoring.models import Loaded, Models
+from flyball_registry.scoring.reports import Reports
 from flyball_registry.scoring.timelines import Timelines
 
 LONGEST_S: Final = 5.0
@@ -28,7 +30,8 @@ log = logging.getLogger("flyball.registry.surroundings")
 class Surroundings:
     """Reads KV `deployments` and `models`, and bundles; waits where they are away.
 
-    `trouble` says in words what is waited for, None = nothing.
+    `trouble` says in words what is waited for, None = nothing. `others` are the deployments of other
+    pipelines, as many as there are.
     """
 
     def __init__(
@@ -38,16 +41,19 @@ class Surroundings:
         deployments: Kv[ActiveModel],
         records: Kv[ModelRecord],
         models: Models,
+        reports: Reports,
         trainers: Settlements[TrainerSettled],
         examined: Examined,
     ) -> None:
         self.pipeline = pipeline
         self.pointer: ActiveModel | None = None
+        self.others: dict[str, ActiveModel] = {}
         self.latencies: dict[int, ModelMeasured] = {}
         self.trips: dict[str, str] = {}
         self.trouble: str | None = None
         self._deployments, self._records, self._models = deployments, records, models
         self._trainers, self._examined = trainers, examined
+        self._reports = reports
         self._known: dict[str, ModelRecord] = {}
 
     async def load(self) -> None:
@@ -84,13 +90,28 @@ class Surroundings:
         )
         return self.pointer
 
-    async def follow(self, moved: Callable[[ActiveModel], Awaitable[None]]) -> None:
-        """Keep the pointer up to date, for ever."""
-        async with aclosing(self._deployments.watch(self.pipeline)) as changes:
+    async def look_up_others(self, pipelines: Collection[str]) -> None:
+        """Other pipelines' deployments as they are now."""
+        for name in pipelines:
+            load = partial(self._deployments.load, name)
+            found, _ = await self.patient(load, f"the deployment of {name}")
+            if found is not None:
+                self.others[name] = found
+
+    async def follow(
+        self, moved: Callable[[ActiveModel], Awaitable[None]], other: Callable[[str], None]
+    ) -> None:
+        """Keep the pointer up to date, and those of all other pipelines, for ever."""
+        async with aclosing(self._deployments.watch()) as changes:
             async for change in changes:
-                if change.value is not None:
+                if change.value is None:
+                    self.others.pop(change.key, None)
+                elif change.key == self.pipeline:
                     self.pointer = change.value
                     await moved(change.value)
+                else:
+                    self.others[change.key] = change.value
+                    other(change.key)
 
     async def trained(self, mark: Mark) -> None:
         """Wait until every training due by a lockstep mark has ended and was examined."""
@@ -109,6 +130,12 @@ class Surroundings:
         if record is None:
             return None
         return await self.patient(lambda: self._models.load(record), f"model {digest[:12]}")
+
+    async def importance(self, digest: str, features: tuple[str, ...]) -> tuple[float, ...]:
+        """What a model makes of each feature; empty = nobody knows."""
+        return await self.patient(
+            lambda: self._reports.importance(digest, features), f"the report of {digest[:12]}"
+        )
 
     async def patient(self, call: Callable[[], Awaitable[T]], what: str) -> T:
         """Repeat a call until it is answered."""

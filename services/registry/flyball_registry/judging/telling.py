@@ -7,7 +7,7 @@ from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import TransientError
 from flyball_proto.events import Event
-from flyball_proto.judgements import Judgement, RegistrySettled
+from flyball_proto.judgements import RegistrySettled
 from flyball_registry.records.scoreboard import Scoreboard
 
 RETRY_S = 0.2
@@ -24,22 +24,25 @@ class Telling:
         self._announcer, self._pipeline = announcer, pipeline
 
     async def tell(self, board: Scoreboard) -> None:
-        """Announce its judgements, in the order of their numbers, and what drifted."""
+        """Announce its judgements in the order of their numbers, what drifted and what is skewed."""
         for judgement in board.judgements:
             await self._publish(judgement, f"judged.{self._pipeline}.{judgement.number}")
         for drift in board.drifts:
-            await self._publish(drift, f"drifted.{self._pipeline}.{drift.event_ms}")
+            await self._publish(drift, f"drifted.{self._pipeline}.{drift.on}.{drift.event_ms}")
+        for skew in board.skews:
+            name = f"{skew.digest}.{skew.epoch}.{skew.decision}"
+            await self._publish(skew, f"skewed.{name}")
 
     async def tell_again(self, board: Scoreboard) -> None:
         """The same after a restart: what the stream holds already is left out."""
-        owed: list[Event] = []
-        for event in (*board.judgements, *board.drifts):
-            last = await self._last(type(event))
-            if last is None or _order(last) < _order(event):
-                owed.append(event)
-        judgements = tuple(event for event in board.judgements if event in owed)
-        drifts = tuple(event for event in board.drifts if event in owed)
-        await self.tell(board.model_copy(update={"judgements": judgements, "drifts": drifts}))
+        owed = board.model_copy(
+            update={
+                "judgements": await self._owed(board.judgements),
+                "drifts": await self._owed(board.drifts),
+                "skews": await self._owed(board.skews),
+            }
+        )
+        await self.tell(owed)
         if board.mark is not None:
             last_settled = await self._last(RegistrySettled)
             if last_settled is None or last_settled.mark != board.mark:
@@ -51,6 +54,12 @@ class Telling:
             pipeline=self._pipeline, at=clock.utc_now(), mark=mark, number=number
         )
         await self._publish(event, f"settled.registry.{self._pipeline}.{mark}")
+
+    async def _owed(self, events: tuple[E, ...]) -> tuple[E, ...]:
+        """Those behind the one of their kind that was stored last; all if it is none of them."""
+        last = {kind: await self._last(kind) for kind in {type(event) for event in events}}
+        told = {kind: events.index(one) for kind, one in last.items() if one in events}
+        return tuple(e for at, e in enumerate(events) if at > told.get(type(e), -1))
 
     async def _last(self, kind: type[E]) -> E | None:
         while True:
@@ -69,8 +78,3 @@ class Telling:
                 await clock.sleep(RETRY_S)
             else:
                 return
-
-
-def _order(event: Event) -> int:
-    """Events of a kind come in this order."""
-    return event.number if isinstance(event, Judgement) else getattr(event, "event_ms", 0)

@@ -12,12 +12,15 @@ from pydantic import Field
 
 from flyball_proto.columns import DISPATCHED, Verdict
 from flyball_proto.events import Wire
-from flyball_proto.judgements import AnyJudgement, Drifted
+from flyball_proto.judgements import AnyJudgement, Drifted, ScoresSkewed
 from flyball_registry.evidence.design import Design
+from flyball_registry.evidence.drifting import Drifting
 from flyball_registry.evidence.evaluation import State, standing
 from flyball_registry.evidence.guards import Step
+from flyball_registry.records.upstream import Upstream
 from flyball_registry.scoring.rows import Sampled
 from flyball_registry.scoring.seats import Turn
+from flyball_registry.scoring.skew import Said
 
 MAX_GATED: Final = 64
 
@@ -96,7 +99,7 @@ class Claim(Wire):
 
 
 class Scoreboard(Wire):
-    """One pipeline's record; under 600 kB with 16 trainers."""
+    """One pipeline's record; under 700 kB with 16 trainers."""
 
     version: Literal[1] = 1
     pipeline: str
@@ -110,12 +113,19 @@ class Scoreboard(Wire):
     number: int = 0  # of the last judgement
     judgements: tuple[AnyJudgement, ...] = ()  # of the last save, perhaps not yet told
     drifts: tuple[Drifted, ...] = ()
+    skews: tuple[ScoresSkewed, ...] = ()
     state: State = State()
     turns: tuple[Turn, ...] = ()
     seat: Turn | None = None
     claims: tuple[Claim, ...] = ()
     gated: tuple[str, ...] = ()
     step: Step | None = None
+    drifting: Drifting = Drifting()
+    drifted_ms: Mapping[str, int] = Field(
+        default={}
+    )  # when each layer of drift last said something
+    skewed: tuple[Said, ...] = ()
+    upstream: Mapping[str, Upstream] = Field(default={})
     effect: Effect = Effect()
     share: float = 1.0  # of the elements whose rows are evidence
     unlabelled: int = 0
@@ -127,6 +137,11 @@ class Scoreboard(Wire):
     def position(self) -> dict[str, int]:
         """METRICS sequences read so far, by partition."""
         return {partition: place.metrics for partition, place in self.places.items()}
+
+    @property
+    def newest_ms(self) -> int:
+        """The newest event time at which a label was known; 0 = no label yet."""
+        return max((place.time_ms for place in self.places.values()), default=0)
 
     def clock_ms(self, partitions: int, slack_ms: int) -> int:
         """Event time that every partition has passed, as known labels tell; -1 = no label yet.
@@ -171,6 +186,9 @@ def begin(pipeline: str, feature_digest: str, before: Scoreboard | None) -> Scor
         number=before.number,
         judgements=before.judgements,
         drifts=before.drifts,
+        skews=before.skews,
+        skewed=before.skewed,
+        upstream=before.upstream,
         state=State(account=before.state.account),
     )
 

@@ -24,6 +24,7 @@ class Sampled:
     partition: Column  # i64 (n,)
     message: Column  # u64 (n,), sequence in SAMPLES
     sequence: Column  # u64 (n,), of METRICS
+    sample: Column  # u16 (n,)
     time_ms: Column  # i64 (n,)
     known_ms: Column  # i64 (n,)
     element: Names  # (n,)
@@ -73,6 +74,7 @@ def sampled(partition: int, message: int, samples: Samples) -> Sampled:
         np.full(n, partition, np.int64),
         np.full(n, message, U64),
         rows.sequence,
+        rows.sample,
         rows.time_ms,
         samples.known_ms,
         _looked_up(rows.element, rows.element_index),
