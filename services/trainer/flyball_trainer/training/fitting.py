@@ -119,7 +119,8 @@ def train(
         began = time.perf_counter()
         try:
             settled = _settled(order, parts)
-            fitted = _fitted(order, parts, settled)
+            rows = weighted(parts.training, order.class_weight, order.classes)
+            fitted = fitted_to(rows, order, settled.parameters)
             fit_s = time.perf_counter() - began
             return made(order, parts, settled, fitted, fit_s, dataset)
         except far.FarError as error:
@@ -139,8 +140,6 @@ def fitted_to(rows: TrainingRows, order: Order, parameters: Mapping[str, Value])
     """
     task, seed, classes = order.task, order.seed, len(order.classes)
     if order.executor == "dask":
-        from flyball_trainer.training import far  # noqa: PLC0415 - rarely needed
-
         return far.fit(rows, task, parameters, seed, classes=classes, scheduler=order.scheduler)
     return fit(order.kind, rows, task, parameters, seed, classes=classes)
 
