@@ -85,6 +85,42 @@ def show_model(
     shell.out("", *(f"{event.at:%Y-%m-%d %H:%M:%S}  {line}" for event, line in told))
 
 
+@models.command("compare")
+def compare_models(
+    digest: Digest,
+    other: Digest,
+    pipeline: OfPipeline = None,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Put two models side by side on the newest labelled rows that neither was fitted to.
+
+    It is for people: no evidence comes of it, and nothing moves.
+
+    Example: flyball models compare 1a2b3c4d 9f8e7d6c
+    """
+    from flyball_local.showing import records, sidebyside
+    from flyball_local.showing.modellist import one_model
+    from flyball_proto.commands import CompareModels, CompareReply
+
+    async def run(client: "Client") -> Any:
+        known = (await records.models(client, pipeline)).records
+        return one_model(known, digest), one_model(known, other)
+
+    one, two = shell.with_operator(home, run)
+    sidebyside.two_models(one, two)
+    command = CompareModels(pipeline=one.pipeline, digest=one.digest, other=two.digest)
+    reply = shell.ask(home, "registry", "compare", command, CompareReply)
+    if as_json:
+        shell.put_json(reply.model_dump(mode="json"))
+    elif (found := reply.comparison) is not None:
+        shell.out(sidebyside.heading(found, one.pipeline))
+        shell.out_table(*sidebyside.measure_rows(found, one, two), "")
+        if slices := sidebyside.slice_rows(found):
+            shell.out_table(("slice", "rows", "loss", "loss"), slices, "")
+        shell.out(sidebyside.conclusion(found))
+
+
 @models.command()
 def promote(
     digest: Digest,

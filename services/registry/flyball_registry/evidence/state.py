@@ -29,6 +29,7 @@ class State(Wire):
     """
 
     design: str = ""  # digest
+    task: str = ""  # what the scoreboard's sums are of; not known in records of earlier versions
     seat: Seated | None = None
     open_ms: int = UNSET  # start of the open block
     account: Account = Account()
@@ -45,15 +46,16 @@ def designed(state: State, design: Design) -> State:
     """
     digest = design.digest()
     if state.design == digest:
-        return state
+        return state if state.task else state.model_copy(update={"task": design.task})
     block = design.block_ms
     open_ms = UNSET if state.open_ms == UNSET else -(-state.open_ms // block) * block
     return State(
         design=digest,
+        task=design.task,
         seat=state.seat,
         open_ms=open_ms,
         account=_closed(state),
-        board={name: one.under(design.task, design.classes) for name, one in state.board.items()},
+        board=_fitting(state, design),
     )
 
 
@@ -95,6 +97,12 @@ def _now(seat: Seat, since_ms: int) -> Seated:
         anchor_digest=seat.anchor_digest,
         since_ms=since_ms,
     )
+
+
+def _fitting(state: State, design: Design) -> dict[str, Score]:
+    if state.task not in {"", design.task}:
+        return {}
+    return {name: one.under(design.task, design.classes) for name, one in state.board.items()}
 
 
 def _closed(state: State) -> Account:
