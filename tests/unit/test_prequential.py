@@ -39,6 +39,13 @@ def test_a_regression_score_is_judged_by_its_absolute_error():
     assert rows.figures(rows.score, 2) is None
 
 
+def test_scores_of_several_classes_are_judged_by_half_their_brier_and_the_likeliest():
+    rows = evidence([0, 2, 1], [0, 0, 0], task="multiclass")
+    said = np.array([[0.8, 0.2, 0.0], [0.5, 0.2, 0.3], [np.nan, 0.5, 0.5]])
+    first, second = (0.2**2 + 0.2**2) / 2, (0.5**2 + 0.2**2 + 0.7**2) / 2
+    assert rows.figures(said, 0) == Figures(pytest.approx((first + second + 1) / 3), 1 / 3)
+
+
 def test_rows_left_alone_at_random_stand_for_all_like_them():
     rows = evidence([1, 0], [0.5, 0.0], weight=[20, 1])
     found = rows.figures(rows.score, 0)

@@ -5,7 +5,7 @@ weight. All figures are over the same rows: those behind the first fifth.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -23,7 +23,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Mean Brier score or absolute error, and for binary targets the accuracy at 0.5."""
+    """Mean Brier score or absolute error, and where there are classes the accuracy.
+
+    The Brier score of several classes is halved, so that it lies between 0 and 1.
+    """
 
     value: float
     accuracy: float | None
@@ -52,10 +55,12 @@ class Evidence:
     feature: Column  # f32 (n, width)
     label: Column  # f64 (n,)
     weight: Column  # f64 (n,)
-    score: Column  # f64 (n,), as decided
+    score: Column  # f64 (n,), as decided; of several classes that of one of them
     time_ms: Column  # i64 (n,)
     sequence: Column  # u64 (n,)
     partition: Column  # u16 (n,)
+    model: Column = field(default_factory=lambda: np.empty(0, object))
+    """Digests (n,) of the models that decided; needed for several classes alone."""
 
     def __len__(self) -> int:
         return len(self.label)
@@ -66,11 +71,23 @@ class Evidence:
         return int(len(self) * FIRST_SHARE)
 
     def figures(self, score: Column, behind: int) -> Figures | None:
-        """Figures of scores f64 (n,) over the rows from `behind` on; None when there are none."""
+        """Figures of scores f64 (n,), (n, classes) for several classes, of the rows from `behind` on.
+
+        None when there are none.
+        """
         label, weight = self.label[behind:], self.weight[behind:]
         if not len(label):
             return None
         said = np.asarray(score[behind:], np.float64)
+        if self.task == "multiclass":
+            truth = label.astype(np.int64)
+            wanted = np.arange(said.shape[1]) == truth[:, None]
+            known = np.isfinite(said).all(1)
+            loss = np.where(known, ((said - wanted) ** 2).sum(1) / 2, 1.0)
+            right = known & (said.argmax(1) == truth)
+            return Figures(
+                float(np.average(loss, weights=weight)), float(np.average(right, weights=weight))
+            )
         if self.task == "regression":
             loss = np.where(np.isfinite(said), np.abs(label - said), np.abs(label))
             return Figures(float(np.average(loss, weights=weight)), None)

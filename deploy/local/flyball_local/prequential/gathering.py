@@ -85,4 +85,11 @@ class Gathering:
             time_ms[order],
             sequence[order],
             joined([np.full(int(k.sum()), p, U16) for p, _, k in kept], np.empty(0, U16))[order],
+            joined([_decided(s)[k] for _, s, k in kept], np.empty(0, object))[order],
         )
+
+
+def _decided(samples: Samples) -> Column:
+    """Digests (n,) of the models that decided."""
+    digests = np.array([model.digest for model in samples.model], object)
+    return digests[samples.model_index]

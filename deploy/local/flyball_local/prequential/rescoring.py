@@ -35,7 +35,10 @@ class Bundles:
         self._at_once = asyncio.Semaphore(FETCHES)
 
     async def score(self, digest: str, features: Column) -> Floats:
-        """Scores f64 (n,) of features f32 (n, width), as inference would have given them."""
+        """Scores f64 (n,) of features f32 (n, width), as inference would have given them.
+
+        Of several classes (n, classes).
+        """
         if not len(features):
             return np.empty(0)
         async with self._at_once:
@@ -55,6 +58,7 @@ async def compare(
         seat: The learnt trainer in the seat at the end; None = the one that would have been best.
     """
     behind = rows.first_rows
+    own = rows.score if rows.task != "multiclass" else await _decided(rows, bundles)
     baseline = first_model(candidates, BASELINE, 1 << 62)
     persistence = await bundles.score(baseline.digest, rows.feature) if baseline else None
     trainers = [seat] if seat else learnt(candidates)
@@ -75,12 +79,24 @@ async def compare(
         rows.task,
         len(rows) - behind,
         best,
-        rows.figures(rows.score, behind),
-        rows.figures(rows.score, 0),
+        rows.figures(own, behind),
+        rows.figures(own, 0),
         None if persistence is None else rows.figures(persistence, behind),
         None if first is None else rows.figures(first, behind),
         None if best is None else rows.figures(streams[best], behind),
     )
+
+
+async def _decided(rows: Evidence, bundles: Bundles) -> Floats:
+    """Every class's score by the models that decided; samples carry that of one class."""
+    digests, which = np.unique(rows.model.astype(str), return_inverse=True)
+    found = await asyncio.gather(
+        *(bundles.score(name, rows.feature[which == i]) for i, name in enumerate(digests.tolist()))
+    )
+    scores = np.empty((len(rows), found[0].shape[1] if found else 0))
+    for place, said in enumerate(found):
+        scores[which == place] = said
+    return scores
 
 
 async def _stream(
@@ -110,5 +126,5 @@ def _run(onnx: bytes, features: Column) -> Floats:
     rows = np.ascontiguousarray(features, F32)
     batch = rows if len(rows) > 1 else np.repeat(rows, 2, axis=0)
     raw = session.run(None, {session.get_inputs()[0].name: batch})[0]
-    scores: Floats = np.round(np.asarray(raw, np.float64).reshape(-1)[: len(rows)], DECIMALS)
-    return scores
+    scores: Floats = np.round(np.asarray(raw, np.float64)[: len(rows)], DECIMALS)
+    return scores[:, 0] if scores.shape[1] == 1 else scores

@@ -58,12 +58,6 @@ def _about_target(p: Proposal) -> Iterator[str]:
         )
     else:
         yield f"{said}, looked at {format_duration(goal.horizon_ms)} ahead."
-    if goal.task == "multiclass":
-        example = goal.classes[-1]
-        yield (
-            "multiclass: today only the built-in baseline decides several classes; nothing is "
-            f'learnt or promoted. Ask for one of them instead: --target "{p.target}={example}".'
-        )
     for suspect in p.suspects[:MAX_NAMED]:
         yield (
             f"leak? {quoted(suspect.column)} goes along with the target ({suspect.how}). If it is "

@@ -243,7 +243,9 @@ def _feature_lines(p: Proposal, figures: Cadence) -> Iterator[str]:
         kinds = "[last, mean]" if len(others) > MANY_METRICS else "[last, mean, slope]"
         yield from _wrapped("    - metrics: [", [_plain(m) for m in others], "]")
         yield from (f"      windows: [{small}]", f"      aggregates: {kinds}")
-    if p.goal.expression is None and p.goal.task != "multiclass":
+    if p.goal.expression is None and p.goal.task == "multiclass":
+        yield "    - {truth: [1, 2]}             # which classes were true before"
+    elif p.goal.expression is None:
         yield f"    - {{truth: [1, 2], truth_means: [{max(2, large)}]}}  # what was true before"
 
 
