@@ -4,17 +4,20 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
-from tests.unit.training_rows import NAMES, features, training_rows
+from tests.unit.training_rows import NAMES, class_rows, features, training_rows
 
 from flyball_proto.columns import F32
-from flyball_trainer.forms.boundaries import MAX_NODES, of_trees, probes
+from flyball_trainer.forms.boundaries import MAX_NODES, looked_at, of_trees, probes
 from flyball_trainer.forms.convert import Form, onnx_model
 from flyball_trainer.forms.forest import Forest
 from flyball_trainer.forms.line import Line
+from flyball_trainer.forms.network import Network
 from flyball_trainer.kinds.catalogue import Fitted, fit
 from flyball_trainer.training.parity import TOLERANCE, Parity, Unrunnable, compare
+from flyball_trainer.training.running import scores
 
 INFINITY = F32.type(np.inf)
+TASKS = ("binary", "regression", "multiclass", "unseen")
 SMALL = {"n_estimators": 6, "num_leaves": 7, "learning_rate": 0.3}
 KINDS = [
     ("lightgbm", "binary", {**SMALL}),
@@ -22,12 +25,35 @@ KINDS = [
     ("lightgbm", "binary", {"n_estimators": 100, "max_bin": 255, "extra_trees": True}),
     ("lightgbm", "regression", {**SMALL}),
     ("lightgbm", "regression", {**SMALL, "boosting": "dart"}),
+    ("lightgbm", "multiclass", {**SMALL}),
+    ("lightgbm", "multiclass", {**SMALL, "boosting": "dart"}),
+    ("lightgbm", "unseen", {**SMALL}),
     ("logistic", "binary", {}),
+    ("logistic", "multiclass", {}),
+    ("logistic", "unseen", {"C": 1e6}),
     ("ridge", "regression", {"alpha": 0}),
+    *(("histogram", task, {"max_iter": 10}) for task in TASKS),
+    ("histogram", "binary", {"max_iter": 50, "max_bins": 255, "max_features": 0.4}),
+    *(("forest", task, {"n_estimators": 10}) for task in TASKS),
+    ("forest", "binary", {"n_estimators": 100, "min_samples_leaf": 1, "max_leaf_nodes": 4096}),
+    ("forest", "regression", {"n_estimators": 100, "min_samples_leaf": 1, "bootstrap": False}),
+    *(("mlp", task, {"max_iter": 10}) for task in TASKS),
+    ("mlp", "binary", {"activation": "tanh", "hidden_layers": 3, "learning_rate_init": 0.5}),
+    ("mlp", "regression", {"hidden_units": 256, "hidden_layers": 2, "max_iter": 10}),
+]
+TREES = [
+    ("lightgbm", SMALL),
+    ("histogram", {"max_iter": 6, "max_leaf_nodes": 7, "learning_rate": 0.3}),
+    ("forest", {"n_estimators": 6, "max_leaf_nodes": 7}),
 ]
 
 
 def fitted(kind: str = "lightgbm", task: str = "binary", missing: float = 0.1, **p: Any) -> Fitted:
+    """Of `unseen` five classes two are not among the rows."""
+    if task in ("multiclass", "unseen"):
+        rows = class_rows(missing=missing)
+        rows = replace(rows, label=rows.label + (rows.label > 0) * (task == "unseen"))
+        return fit(kind, rows, "multiclass", p, 1, classes=5 if task == "unseen" else 3)
     rows = training_rows(task=task, missing=missing)
     return fit(kind, rows, task, p or (SMALL if kind == "lightgbm" else {}), 1)
 
@@ -39,6 +65,7 @@ def forest(model: Fitted) -> Forest:
 
 def judged(model: Fitted, form: Form, task: str = "binary") -> Parity:
     onnx = onnx_model(form).SerializeToString()
+    task = "multiclass" if task == "unseen" else task
     found = compare(model, onnx, features(300, seed=5), task=task, names=NAMES)
     assert isinstance(found, Parity)
     return found
@@ -55,9 +82,28 @@ def test_a_sound_conversion_holds_also_at_its_edges(
     assert found.difference < TOLERANCE / 10
 
 
+@pytest.mark.parametrize(("kind", "task", "parameters"), KINDS)
+def test_a_sound_conversion_holds_whatever_comes(
+    kind: str, task: str, parameters: dict[str, Any]
+) -> None:
+    model = fitted(kind, task, **parameters)
+    worst = features(500, seed=6, missing=0.5)
+    worst[:100, 0], worst[100:200, 1], worst[200:300] = np.inf, -np.inf, worst[200:300] * 1e30
+    onnx = onnx_model(model.form).SerializeToString()
+    said, converted = model.scores(worst), scores(onnx, worst)
+    size = np.maximum(np.abs(said), 1) if task == "regression" else 1
+    assert (np.abs(said - converted) / size).max() < TOLERANCE
+    if task != "regression":
+        assert converted.min() >= 0
+        assert converted.max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "parameters"), TREES)
 @pytest.mark.parametrize("to", [INFINITY, -INFINITY])
-def test_any_threshold_moved_by_one_step_is_refused_with_its_feature_named(to: np.float32) -> None:
-    model = fitted()
+def test_any_threshold_moved_by_one_step_is_refused_with_its_feature_named(
+    to: np.float32, kind: str, parameters: dict[str, Any]
+) -> None:
+    model = fitted(kind, **parameters)
     form = forest(model)
     meant = moved_in_effect(form, up=bool(to > 0))
     assert len(meant) > 0.8 * len(form.threshold)
@@ -66,7 +112,13 @@ def test_any_threshold_moved_by_one_step_is_refused_with_its_feature_named(to: n
         threshold[node] = np.nextafter(threshold[node], to)
         found = judged(model, replace(form, threshold=threshold))
         assert not found.holds, f"node {node}"
-        assert (found.group, found.feature) == ("boundary", NAMES[form.feature[node]])
+        if alone(form, node):
+            assert (found.group, found.feature) == ("boundary", NAMES[form.feature[node]])
+
+
+def alone(form: Forest, node: int) -> bool:
+    """Whether no other node has its threshold: an earlier one's rows could also tell."""
+    return int((form.threshold == form.threshold[node]).sum()) == 1
 
 
 def moved_in_effect(form: Forest, *, up: bool) -> list[int]:
@@ -79,8 +131,9 @@ def moved_in_effect(form: Forest, *, up: bool) -> list[int]:
     return [n for n in range(len(rows)) if movable[n] and passes(form, rows[n, int(up)], n)]
 
 
-def test_any_default_direction_flipped_is_refused() -> None:
-    model = fitted()
+@pytest.mark.parametrize(("kind", "parameters"), TREES)
+def test_any_default_direction_flipped_is_refused(kind: str, parameters: dict[str, Any]) -> None:
+    model = fitted(kind, **parameters)
     form = forest(model)
     reached = reached_by_missing(form)
     assert len(reached) > 10
@@ -204,3 +257,55 @@ def test_the_edge_rows_of_a_large_model_are_bounded() -> None:
     form = forest(fitted(n_estimators=300, num_leaves=31, min_data_in_leaf=5))
     assert len(form.tree) > 4 * MAX_NODES
     assert sum(len(p.about) for p in probes(form, features(100))) < 4 * MAX_NODES + 100
+    assert judged(replace_form(form), form).all_nodes > 4 * MAX_NODES
+
+
+def replace_form(form: Forest) -> Fitted:
+    """A model that its own ONNX form stands in for."""
+    onnx = onnx_model(form).SerializeToString()
+    return Fitted(lambda feature: scores(onnx, feature), form, np.zeros(form.width))
+
+
+def test_of_a_large_model_every_root_is_looked_at_and_it_is_said_how_much_is() -> None:
+    model = fitted("forest", min_samples_leaf=1)
+    form = forest(model)
+    nodes = looked_at(form)
+    assert len(nodes) == MAX_NODES
+    assert set(np.flatnonzero(form.parent < 0)) <= set(nodes)
+    found = judged(model, form)
+    assert (found.nodes, found.all_nodes) == (MAX_NODES, len(form.tree))
+
+
+def test_damage_to_one_class_is_refused_with_the_class_named() -> None:
+    model = fitted("histogram", "multiclass", max_iter=5)
+    form = forest(model)
+    found = judged(model, replace(form, offset=form.offset + np.array([0, 0, 0.01])), "multiclass")
+    assert not found.holds
+    model = fitted("logistic", "multiclass")
+    line = model.form
+    assert isinstance(line, Line)
+    slope = line.slope.copy()
+    slope[2, 1] += 3
+    found = judged(model, replace(line, slope=slope), "multiclass")
+    assert not found.holds
+    assert ", class 1" in found.sentence or found.output != 1
+
+
+@pytest.mark.parametrize("part", ["mean", "weight", "bias", "activation", "absent"])
+def test_damage_to_a_network_is_refused(part: str) -> None:
+    model = fitted("mlp", "binary")
+    form = model.form
+    assert isinstance(form, Network)
+    first, last = form.layers
+    moved = first.weight.copy()
+    moved[1, 3] += 0.01
+    gaps = first.weight.copy()
+    gaps[5:] = 0
+    damaged = {
+        "mean": replace(form, mean=form.mean + 0.01),
+        "weight": replace(form, layers=(replace(first, weight=moved), last)),
+        "bias": replace(form, layers=(first, replace(last, bias=last.bias + 0.001))),
+        "activation": replace(form, activation="tanh"),
+        "absent": replace(form, layers=(replace(first, weight=gaps), last)),
+    }
+    assert not judged(model, damaged[part]).holds
