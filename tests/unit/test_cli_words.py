@@ -66,6 +66,7 @@ def test_a_wrong_specification_ends_with_2_and_names_the_line(tmp_path: Path) ->
         ("publish", "ran", "cell-1", "load=1"),
         ("apply", "-f", str(PIPELINES / "ran.yaml")),
         ("models", "list"),
+        ("models", "compare", "1a", "9f"),
         ("holds", "list"),
         ("holds", "approve", "congestion.1.0"),
         ("stop", "congestion"),

@@ -136,6 +136,33 @@ def test_a_score_as_decided_is_taken_and_not_computed_again() -> None:
     }
 
 
+def test_with_several_classes_every_row_is_scored_by_the_model_that_decided_it() -> None:
+    lines = Timelines.of([record("a"), record("z", trainer="other")])
+    models = [
+        Model("a", 1, "active", "recent"),
+        Model("b", 1, "canary", "other"),
+        Model("c", 2, "active", "recent"),
+    ]
+    found = rows([0, 1, 2], models=models)
+
+    def three(digest: str, features: Any) -> Any:
+        first = said(digest, features)
+        if digest == "c":
+            return np.full(len(features), np.inf)  # it fails
+        if digest == "z":
+            return np.zeros((len(features), 4))  # it is of other classes
+        return np.stack([first, 1 - first, 0 * first], axis=1)
+
+    planned = plan(found, lines, "b", {1: "a"}, classes=3)
+    assert planned.digests == ("a", "b", "c", "z")
+    scores = scored(found, planned, lines, "b", (), three, classes=3).score
+    assert {column.shape for column in scores.values()} == {(3, 3)}
+    assert scores[ACTIVE][:2].tolist() == [[0.1, 0.9, 0.0]] * 2
+    assert np.isinf(scores[ACTIVE][2]).all()
+    assert scores[ANCHOR].tolist() == [[0.2, 0.8, 0.0]] * 3
+    assert np.isnan(scores["other"]).all()
+
+
 def test_a_canary_s_row_counts_for_the_active_model_of_its_epoch() -> None:
     models = [
         Model("a", 1, "active", "recent"),

@@ -93,9 +93,9 @@ def compare_models(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Put two models side by side on the newest labelled rows that neither was fitted to.
+    """Put two models side by side on rows that neither was fitted to.
 
-    It is for people: no evidence comes of it, and nothing moves.
+    On the newest labelled ones. It is for people: it is no evidence, and nothing moves.
 
     Example: flyball models compare 1a2b3c4d 9f8e7d6c
     """
