@@ -8,7 +8,7 @@ import pytest
 from onnx import ModelProto
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
-from tests.unit.training_rows import NAMES, WIDTH, features, order, training_rows
+from tests.unit.training_rows import NAMES, WIDTH, class_rows, features, order, training_rows
 
 from flyball_proto.bundles import content_digest
 from flyball_proto.columns import F32, F64
@@ -27,6 +27,11 @@ KINDS = [
     ("lightgbm", "regression", {}),
     ("logistic", "binary", {}),
     ("ridge", "regression", {}),
+    ("lightgbm", "multiclass", {}),
+    ("logistic", "multiclass", {}),
+    *(("histogram", task, {"max_iter": 10}) for task in ("binary", "regression", "multiclass")),
+    *(("forest", task, {"n_estimators": 10}) for task in ("binary", "regression", "multiclass")),
+    *(("mlp", task, {"max_iter": 10}) for task in ("binary", "regression", "multiclass")),
 ]
 
 
@@ -42,7 +47,9 @@ def scores(onnx: bytes, feature: np.ndarray, output: str = "score") -> np.ndarra
 
 
 def trained(kind: str, task: str, parameters: dict[str, Any]) -> Trained:
-    found = train(order(kind, task, parameters=parameters))
+    several = {"rows": class_rows(), "classes": ("low", "middle", "high")}
+    more = several if task == "multiclass" else {}
+    found = train(order(kind, task, parameters=parameters, **more))
     assert isinstance(found, Trained)
     return found
 
