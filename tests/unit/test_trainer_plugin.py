@@ -151,7 +151,10 @@ def test_a_plug_in_refuses_what_it_does_not_know(
         ("def fit(**given): return None", "AttributeError.*'onnx'"),
         ("def fit(*, feature, **given): feature[:] = 0", "ValueError: .*read-only"),
         (f"{SOUND}    return Learnt(onnx=b'', scores=found.scores, importance=None)", "0 bytes"),
-        (f"{SOUND}    return Learnt(onnx=b'x', scores=found.scores, importance=None)", "no ONNX"),
+        (
+            f"{SOUND}    return Learnt(onnx=b'x', scores=found.scores, importance=None)",
+            "DecodeError",
+        ),
         (f"{SOUND}    return Learnt(onnx=found.onnx, scores=1, importance=None)", "is int"),
         (
             f"{SOUND}    return Learnt(onnx=found.onnx, scores=lambda x: x[:, 0], importance=None)",

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from flyball_trainer.forms.forest import UnconvertibleError
@@ -25,15 +24,13 @@ def foreign(onnx: object, width: int, outputs: int) -> Foreign:
     """The file, if it says that it takes and gives the right arrays; nothing is run.
 
     Raises:
-        UnconvertibleError: no ONNX file, larger than `MAX_BYTES`, or other arrays.
+        UnconvertibleError: no bytes, more than `MAX_BYTES`, or other arrays.
+        google.protobuf.message.DecodeError: no ONNX file.
     """
     if not isinstance(onnx, bytes) or not 0 < len(onnx) <= MAX_BYTES:
         found = f"{len(onnx)} bytes" if isinstance(onnx, bytes) else type(onnx).__name__
         raise UnconvertibleError(f"found {found}; 1 to {MAX_BYTES} bytes of ONNX are right")
-    try:
-        graph = ModelProto.FromString(onnx).graph
-    except DecodeError as error:
-        raise UnconvertibleError(f"found bytes that are no ONNX file: {error}") from error
+    graph = ModelProto.FromString(onnx).graph
     constants = {tensor.name for tensor in graph.initializer}
     taken = _described(value for value in graph.input if value.name not in constants)
     given = _described(graph.output)
