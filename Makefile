@@ -5,7 +5,7 @@ PY := $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys; sys
 RUN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo test check lint types deps generated generate chaos bench screenshots
+.PHONY: setup demo test check lint types deps generated generate chaos bench evidence screenshots
 
 setup: .venv/.ready
 
@@ -29,6 +29,9 @@ chaos: setup ## the full-size kill test
 
 bench: setup
 	@$(RUN)/flyball bench
+
+evidence: setup ## the statistics of the loop at full size, into docs/evidence.md; about ten minutes
+	@$(RUN)/python -m tests.evidence
 
 check: lint types deps generated test ## what CI runs, but the containers
 
