@@ -51,7 +51,7 @@ class Alarm(Wire):
         """One more block: its counts (features, BINS), the usual ones by part, and its part."""
         in_use = (usual.sum(axis=0) + counts) > 0
         strange = shift.strangeness(shift.shares(usual[part]), counts, in_use)
-        jumper = self.jumper.take(float(strange.mean()), end_ms)
+        jumper = self.jumper.take(float(strange.mean()), end_ms, part, len(usual))
         asked = self.asked or (ASKED_BLOCKS if jumper.alarms else 0)
         update: dict[str, object] = {"jumper": jumper, "asked": asked}
         update["chunks"] = self._chunks(counts, part, len(usual))

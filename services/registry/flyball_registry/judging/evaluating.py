@@ -154,6 +154,7 @@ class Evaluation:
             or board.number > before.number
             or board.drifts
             or board.skews
+            or board.upstream != before.upstream
             or board.folded_ms // block_ms > before.folded_ms // block_ms
             or self._now_s() - self._saved_s >= self._save_every_s
         )

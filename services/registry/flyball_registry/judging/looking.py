@@ -90,7 +90,7 @@ class Look:
             await self._around.look_up_others(names)
         now, changed = seen(board.upstream, names, self._around.others)
         self._update(upstream=now)
-        since_ms = self._mark.time_ms if self._mark else board.newest_ms
+        since_ms = 1 + (self._mark.time_ms if self._mark else board.newest_ms)
         for name in changed:
             state, closed = restarted(self._board.state, since_ms)
             self._update(state=state, drifting=board.drifting.again(since_ms), claims=())

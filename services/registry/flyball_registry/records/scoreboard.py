@@ -121,9 +121,7 @@ class Scoreboard(Wire):
     gated: tuple[str, ...] = ()
     step: Step | None = None
     drifting: Drifting = Drifting()
-    drifted_ms: Mapping[str, int] = Field(
-        default={}
-    )  # when each layer of drift last said something
+    drifted_ms: Mapping[str, int] = Field(default={})  # when each layer last said something
     skewed: tuple[Said, ...] = ()
     upstream: Mapping[str, Upstream] = Field(default={})
     effect: Effect = Effect()
