@@ -1,6 +1,6 @@
-"""Two Dask workers on loopback: `python -m tests.broker.dask_cluster`; ends with its input.
+"""Dask workers on loopback: `python -m tests.broker.dask_cluster COUNT`; ends with its input.
 
-Says the scheduler's address when both have joined.
+Says the address of the scheduler when all have joined.
 """
 
 import sys
@@ -11,7 +11,7 @@ from distributed import LocalCluster
 def main() -> None:
     """Run until the input closes."""
     with LocalCluster(
-        n_workers=2,
+        n_workers=int(sys.argv[1]),
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",

@@ -11,6 +11,7 @@ Flyball: only functions of libraries are sent. What comes back is a model like a
 
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
@@ -142,7 +143,7 @@ def _text(client: Client, settings: Mapping[str, Any], rows: TrainingRows) -> st
     failures = (OSError, ImportError, RuntimeError, ValueError, TypeError, AttributeError)
     try:
         return _trained(client, settings, rows)
-    except (*failures, LightGBMError, KilledWorker) as error:
+    except (*failures, CancelledError, LightGBMError, KilledWorker) as error:
         raise FarError(
             f"{type(error).__name__} on the Dask cluster: {_first_line(error)}",
             "workers with the trainer's versions of Python, Dask and LightGBM that live on; "
