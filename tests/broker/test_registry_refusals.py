@@ -1,18 +1,25 @@
 """What the registry and the gateway refuse, and what restarted services make up for."""
 
 import hashlib
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import nkeys
 import pytest
 from nats.aio.client import Client
 from tests.broker import chain
+from tests.broker.learning import first
+from tests.unit import hostile_models, model_signatures
+from tests.unit.hostile_models import Bundle, Maker, flipped
 
 from flyball_deployer.app import build as build_deployer
 from flyball_deployer.settings import Settings as DeployerSettings
 from flyball_gateway.app import build as build_gateway
 from flyball_gateway.settings import Settings as GatewaySettings
+from flyball_kit import signing
 from flyball_kit.kv import Kv
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
@@ -109,6 +116,88 @@ async def test_a_bad_bundle_is_refused_with_the_check_named_and_kept_as_refused(
     record, _ = await records.load(f"{applied}.{manifest.digest}")
     assert record is not None
     assert record.stage == "refused"
+
+
+class Signers(NamedTuple):
+    folder: Path
+    nkey: str
+    private: Path
+    public: Path
+    stranger: Path
+
+    def signed(self, bundle: Bundle) -> Bundle:
+        """With both signatures, as the trainer writes them; none where a file is missing."""
+        if not set(model_signatures.SIGNED) <= set(bundle.files):
+            return bundle
+        oms = model_signatures.signature(bundle.files, self.private)
+        return self.vouched(bundle, "trainer.nk").with_file("model.sig", oms)
+
+    def vouched(self, bundle: Bundle, seed: str) -> Bundle:
+        made = signing.sign(self.folder / seed, bundle.files["manifest.json"])
+        return bundle.with_file("signature.json", made.model_dump_json().encode())
+
+    def forged(self, make: Maker) -> Iterator[Bundle]:
+        """Bundles whose signatures are wrong."""
+
+        def honest(name: str, check: str) -> Bundle:
+            return self.signed(make.bundle(name, check))
+
+        bundle = honest("not signed", "signature")
+        yield bundle.with_file("signature.json", None)
+        yield self.vouched(honest("signed by a stranger", "signature"), "stranger.nk")
+        bundle = honest("a flipped byte in the signature", "signature")
+        yield bundle.with_file("signature.json", flipped(bundle.files["signature.json"]))
+        yield honest("no model signature", "model-signature").with_file("model.sig", None)
+        bundle = honest("model signature by a stranger", "model-signature")
+        oms = model_signatures.signature(bundle.files, self.stranger)
+        yield bundle.with_file("model.sig", oms)
+
+
+@pytest.fixture
+def signers(tmp_path: Path) -> Signers:
+    """The trainer's keys and a stranger's."""
+    seeds = [nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER) for _ in range(2)]
+    for name, seed in zip(("trainer.nk", "stranger.nk"), seeds, strict=True):
+        (tmp_path / name).write_bytes(seed)
+    private, public = model_signatures.keys(tmp_path, "trainer")
+    stranger, _ = model_signatures.keys(tmp_path, "stranger")
+    nkey = nkeys.from_seed(bytearray(seeds[0])).public_key.decode()
+    return Signers(tmp_path, nkey, private, public, stranger)
+
+
+async def test_whatever_is_sent_the_registry_refuses_it_by_name_and_admits_the_next_good_model(
+    provisioned: Client, common: dict[str, Any], applied: str, signers: Signers
+) -> None:
+    _, manifest = bundle(applied)
+    make = hostile_models.maker(applied, manifest.feature_digest, manifest.features)
+    hostile = [signers.signed(sent) for sent in hostile_models.hostile(make)]
+    everything = [*hostile, *signers.forged(make), signers.signed(make.bundle("good", ""))]
+    objects = Objects(KitSettings(**common))
+    for sent in everything:
+        for name, data in sent.files.items():
+            await objects.put(f"models/{sent.folder}/{name}", data)
+        event = sent.told.model_dump_json().encode()
+        await provisioned.jetstream().publish(sent.told.subject, event)
+    settings = RegistrySettings(
+        **common,
+        trainer_keys=signers.nkey,
+        model_signing_public_key_files=str(signers.public),
+        examination_cpu_s=2,
+        examination_memory_mb=700,
+    )
+    async with chain.running(build_registry(settings)):
+        good = await chain.event(provisioned, ModelAdmitted, applied)
+        refused = await first(provisioned, ModelRefused, applied, len(everything) - 1)
+    assert good.digest == everything[-1].told.digest
+    told = {(event.digest, event.check) for event in refused}
+    assert {(sent.told.digest, sent.check) for sent in everything[:-1]} == told
+    assert all(event.found and event.limit for event in refused)
+    records: Kv[ModelRecord] = Kv(lambda: provisioned, streams.MODELS, ModelRecord)
+    record, _ = await records.load(f"{applied}.{good.digest}")
+    assert record is not None
+    assert (record.stage, record.warnings) == ("challenger", ("made by hand",))
+    assert 0 < record.latency_p99_ms < 2
+    assert 0 < record.memory_bytes < 8_000_000
 
 
 async def test_what_was_applied_and_never_told_is_announced_after_a_restart(

@@ -48,6 +48,12 @@ class Bundle:
     told: ModelTrained
     files: dict[str, bytes]
 
+    @property
+    def folder(self) -> str:
+        """Where it lies: under the name that it is told by, or its ONNX file's where that is none."""
+        told = self.told.digest
+        return told if len(told) == 64 else sha(self.files["model.onnx"])
+
     def found(self, **more: bytes) -> Found:
         files = self.files | more
         onnx = files.get("model.onnx")
@@ -120,6 +126,7 @@ class Maker:
             "trained_through": THROUGH,
             "trained_through_ms": self.draft.trained_through_ms,
             "rows": 100,
+            "warnings": ("made by hand",),
         }
         return ModelTrained(**facts | changes)
 

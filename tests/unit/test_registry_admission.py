@@ -17,7 +17,6 @@ from flyball_proto.bundles import encode_manifest
 from flyball_proto.events import Manifest, ModelTrained
 from flyball_registry.admission.checks import Expected, Found, Refusal, examine
 from flyball_registry.admission.examining import too_dear
-from flyball_registry.scoring.sessions import Session, UnusableModelError
 from flyball_trainer.seatzero.baseline import baseline
 from flyball_trainer.seatzero.onnxfile import write
 
@@ -276,37 +275,6 @@ def test_what_is_above_its_budget_is_refused_naming_both() -> None:
     assert too_dear(2.5, 0, EXPECTED) == Refusal("latency", "p99 2.5 ms", "2 ms")
     memory = Refusal("memory", "64000001 bytes when loaded and run", "64000000 bytes")
     assert too_dear(2.0, 64_000_001, EXPECTED) == memory
-
-
-def test_a_run_that_takes_long_is_ended() -> None:
-    model = endless()
-    session = Session(model, MANIFEST, optimised=False)
-    with pytest.raises(UnusableModelError, match=r"ended after 0\.01 s"):
-        session.run(np.ones((2, 2), np.float32), timeout_s=0.01)
-
-
-def endless() -> bytes:
-    """A model with 500 matrix products that take about ten seconds."""
-    side = 1024
-    nodes = [
-        helper.make_node("MatMul", ["features", "wide"], ["score"]),
-        *(helper.make_node("MatMul", ["square", "square"], [f"s{i}"]) for i in range(500)),
-    ]
-    arrays = {
-        "wide": np.ones((2, 1), np.float32),
-        "square": np.ones((side, side), np.float32),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "endless",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 2])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", 1])],
-        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
-    )
-    made: bytes = helper.make_model(
-        graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]
-    ).SerializeToString()
-    return made
 
 
 def test_bytes_that_are_no_model_are_refused() -> None:

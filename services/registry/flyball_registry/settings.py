@@ -36,7 +36,7 @@ class Settings(KitSettings):
         "(OpenSSF model signing) must be by one of them. Empty = not checked.",
     )
     examination_cpu_s: int = Field(
-        default=20,
+        default=10,
         ge=1,
         le=3600,
         description="Processor time that the examination of one model may take; six times as long "

@@ -24,9 +24,9 @@ CHECK: Final = "examination"
 class Limits(NamedTuple):
     """What one examination may take."""
 
-    cpu_s: int = 20
+    cpu_s: int = 10
     """Processor time."""
-    wall_s: int = 120
+    wall_s: int = 60
     """Time, whatever else the machine does."""
     memory_bytes: int = 1 << 30
     """Address space beyond what the examiner has itself."""

@@ -45,7 +45,8 @@ def _mismatch(bundle: Path, written: Path, key: str) -> str:
         config.verify(bundle, written)
         names = _signed(written)
     except _failures() as error:
-        return (str(error).strip().splitlines() or ["the signature does not fit"])[0][:MAX_WORDS]
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"one that does not fit: {words}"[:MAX_WORDS]
     return "" if names == list(NAMES) else f"a signature over {', '.join(names)}"[:MAX_WORDS]
 
 
@@ -60,4 +61,4 @@ def _failures() -> tuple[type[Exception], ...]:
     """What a signature that is none can end in."""
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
 
-    return (InvalidSignature, ValueError, TypeError, LookupError, AttributeError, OSError)
+    return (InvalidSignature, ValueError, TypeError, LookupError, AttributeError, RuntimeError)

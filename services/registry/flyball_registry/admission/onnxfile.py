@@ -21,7 +21,6 @@ from flyball_proto.events import Manifest
 from flyball_registry.admission.claims import MAX_WORDS, Unfit
 from flyball_registry.admission.trial import Trial
 from flyball_registry.scoring.sessions import (
-    CALL_TIMEOUT_S,
     UnusableModelError,
     outputs_of,
 )
@@ -170,13 +169,13 @@ def finite(onnx: bytes, manifest: Manifest) -> Unfit | None:
     """Finite scores on probe rows, also where features are missing; probabilities of classes.
 
     Those of several classes sum to 1. The graph is run as it stands, nothing of it is
-    computed beforehand, and a run that takes long is ended.
+    computed beforehand.
     """
     rows = probe_rows(len(manifest.features))
     limit = f"{len(rows)} finite scores of {len(rows)} probe rows, also where features are missing"
     try:
         session = Trial(onnx, manifest, optimised=False)
-        scores = np.asarray(session.run(rows, timeout_s=CALL_TIMEOUT_S), np.float64)
+        scores = np.asarray(session.run(rows), np.float64)
     except UnusableModelError as error:
         return Unfit("scores", _words(error), limit)
     if scores.shape != (shape := (len(rows), outputs_of(manifest))):

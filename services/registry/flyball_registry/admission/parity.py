@@ -9,7 +9,6 @@ from flyball_proto.columns import F64, Column
 from flyball_proto.events import Manifest, Variant
 from flyball_registry.admission.claims import MAX_WORDS, Unfit
 from flyball_registry.scoring.sessions import (
-    CALL_TIMEOUT_S,
     Session,
     UnusableModelError,
     outputs_of,
@@ -71,7 +70,7 @@ def smaller(
 def _raw(session: Session, said: Expected) -> Column:
     rows = said.feature
     batch = rows if len(rows) > 1 else np.concatenate((rows, rows))
-    scores = np.asarray(session.run(batch, timeout_s=CALL_TIMEOUT_S), F64)
+    scores = np.asarray(session.run(batch), F64)
     if scores.shape != (shape := (len(batch), session.outputs)):
         raise UnusableModelError(f"scores of shape {scores.shape}, not {shape}")
     return scores[: len(rows)]

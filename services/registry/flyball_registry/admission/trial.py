@@ -19,9 +19,9 @@ class Trial(Session):
             super().__init__(onnx, manifest, optimised=optimised)
 
     @override
-    def run(self, features: Column, *, timeout_s: float | None = None) -> Column:
+    def run(self, features: Column) -> Column:
         with _memory():
-            return super().run(features, timeout_s=timeout_s)
+            return super().run(features)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Models that run. The only room that knows ONNX Runtime."""
 
-import threading
 import time
 from typing import Final
 
@@ -16,9 +15,6 @@ DECIMALS: Final = 6
 """As in inference, so that a row scored here has the score that it would have had there."""
 
 ERRORS_ONLY: Final = 3
-CALL_TIMEOUT_S: Final = 5.0
-"""A call on probe rows that takes longer is ended between two operators of the graph."""
-
 MEASURED_ROWS: Final = 64
 MEASURED_CALLS: Final = 100
 MEASURING_S: Final = 0.02
@@ -99,25 +95,16 @@ class Session:
         scores[~np.isfinite(scores).all(axis=1)] = np.inf
         return scores[:, 0] if self.outputs == 1 else scores
 
-    def run(self, features: Column, *, timeout_s: float | None = None) -> Column:
+    def run(self, features: Column) -> Column:
         """Raw scores f32, (n, outputs) of a model that fits its manifest.
 
         Raises:
-            UnusableModelError: it fails, or takes longer than `timeout_s`.
+            UnusableModelError: it fails.
         """
-        how = ort.RunOptions()
-        timer = None
-        if timeout_s is not None:
-            timer = threading.Timer(timeout_s, lambda: setattr(how, "terminate", True))
-            timer.start()
         try:
-            scores: Column = self._session.run(self._names, {self._input: features}, how)[0]
+            scores: Column = self._session.run(self._names, {self._input: features})[0]
         except _FAILURES as error:
-            took = f"ended after {timeout_s:g} s: " if how.terminate and timeout_s else ""
-            raise _unusable(f"the model cannot be run: {took}{error}", error) from error
-        finally:
-            if timer is not None:
-                timer.cancel()
+            raise _unusable(f"the model cannot be run: {error}", error) from error
         return scores
 
 
