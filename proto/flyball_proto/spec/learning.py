@@ -70,8 +70,9 @@ class Range(SpecModel):
 class Search(SpecModel):
     """Settings that are drawn and tried before each training; the best one trains the model.
 
-    Trials are compared on rows that come before the holdout, by successive halving. However many
-    there are, they are one trainer, one challenger and one comparison.
+    Trials are compared on rows that come before the holdout, by successive halving: nine cost as
+    much as two more fits, 64 as much as 23. However many there are, they are one trainer, one
+    challenger and one comparison.
     """
 
     trials: Annotated[int, Field(strict=True, ge=2, le=64)] = Field(
@@ -131,8 +132,8 @@ class Trainer(SpecModel):
     )
     executor: Literal["process", "dask"] = Field(
         default="process",
-        description="dask: LightGBM's own Dask interface on the scheduler that the trainer's "
-        "settings name; lightgbm only.",
+        description="dask: fitted by the workers of the Dask scheduler that the trainer's settings "
+        "name; lightgbm only.",
     )
     variants: tuple[Literal["float16", "int8"], ...] = Field(
         default=(), max_length=2, description="Smaller forms for small machines; mlp only."
