@@ -61,6 +61,7 @@ MAY_PUBLISH = {
     **{f"dead.{name}": name for name in SERVICES},
     **{f"pulse.{name}": name for name in SERVICES},
     "cmd.risk.stop": "gateway operator",
+    "cmd.trainer.reproduce": "gateway operator",
     "cmd.gateway.apply": "gateway operator",
     # key-value buckets
     "$KV.pipelines.pipeline.congestion": "gateway",

@@ -20,19 +20,24 @@ from flyball_kit.fold.positions import find
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
 from flyball_kit.signing import verify
+from flyball_local.embedded.credentials import Credentials
 from flyball_local.embedded.engines import S3Engine
 from flyball_proto import streams
 from flyball_proto.bundles import (
+    bom_key,
+    card_key,
     dataset_key,
     manifest_key,
-    onnx_key,
     report_key,
     signature_key,
 )
+from flyball_proto.commands import Reproduce, ReproduceReply
 from flyball_proto.events import Manifest, ModelTrained, Signature, TrainingFailed
 from flyball_proto.judgements import Drifted
-from flyball_proto.spec import digest8
-from flyball_registry.admission.checks import Expected, Found, examine
+from flyball_proto.spec import digest8, feature_names
+from flyball_registry.admission.checks import examine
+from flyball_registry.admission.claims import Expected, Signers
+from flyball_registry.admission.store import fetch
 from flyball_trainer.seatzero.baseline import baseline
 from flyball_trainer.seatzero.onnxfile import write
 from flyball_trainer.store import Bundles
@@ -50,24 +55,39 @@ def nkey(folder: Path) -> tuple[Path, str]:
     return path, nkeys.from_seed(bytearray(seed)).public_key.decode()
 
 
+@pytest.fixture
+def oms_keys(tmp_path: Path) -> Credentials:
+    """Keys of OpenSSF model signatures, made as the embedded stack makes them."""
+    made = Credentials(tmp_path / "creds")
+    made.folder.mkdir(mode=0o700)
+    made.prepare()
+    return made
+
+
 async def test_trainers_side_by_side_deliver_bundles_that_admission_accepts(
-    provisioned: Client, common: dict[str, Any], unique: str, tmp_path: Path
+    provisioned: Client,
+    common: dict[str, Any],
+    unique: str,
+    oms_keys: Credentials,
 ) -> None:
     world = World(provisioned, unique, RECENT, LINEAR)
     await world.apply()
     await world.rows(400)
-    async with learning.trainer(common):
+    signed = common | {"model_signing_key_file": oms_keys.model_signing_key}
+    async with learning.trainer(signed):
         events = [
             (await first(provisioned, ModelTrained, unique, 1, trainer=name))[0]
             for name in ("baseline", "recent", "linear")
         ]
     objects = Objects(KitSettings(**common))
+    signers = Signers(pem=(str(oms_keys.model_signing_public_key),))
     for event in events:
-        onnx = await objects.get(onnx_key(event.digest), MIB, digest=event.digest)
-        written = await objects.get(manifest_key(event.digest), MIB)
-        manifest = Manifest.model_validate_json(written)
-        expected = Expected(world.digest, manifest.features, "binary", MIB)
-        assert examine(event, Found(len(onnx), onnx, written), expected) is None
+        features = world.found.pipelines[unique], world.found.sources[unique]
+        expected = Expected(world.digest, feature_names(*features), "binary", MIB)
+        found = await fetch(objects, event, expected, signers)
+        assert examine(event, found, expected, keys=signers.pem) is None
+        for key in (bom_key(event.digest), *(card_key(event.digest, f) for f in ("json", "md"))):
+            assert await objects.exists(key)
     for event in events[1:]:
         assert (event.trained_through, event.trained_through_ms) == ({"0": 400}, 401_000)
         assert event.because == "cadence"
@@ -75,6 +95,38 @@ async def test_trainers_side_by_side_deliver_bundles_that_admission_accepts(
         written = await objects.get(manifest_key(event.digest), MIB)
         dataset = Manifest.model_validate_json(written).dataset_digest
         assert await objects.get(dataset_key(dataset), MIB, digest=dataset)
+
+
+async def reproduced(client: Client, pipeline: str, digest: str) -> ReproduceReply:
+    command = Reproduce(pipeline=pipeline, digest=digest).model_dump_json().encode()
+    message = await client.request("cmd.trainer.reproduce", command, learning.WAIT_S)
+    return ReproduceReply.model_validate_json(message.data)
+
+
+async def test_a_stored_model_is_trained_again_when_asked_one_at_a_time(
+    provisioned: Client, common: dict[str, Any], unique: str
+) -> None:
+    world = World(provisioned, unique, RECENT)
+    await world.apply()
+    await world.rows(400)
+    async with learning.trainer(common):
+        for name in ("baseline", "recent"):
+            (event,) = await first(provisioned, ModelTrained, unique, 1, trainer=name)
+            reply = await reproduced(provisioned, unique, event.digest)
+            assert reply.reproduction is not None, reply.error
+            assert reply.reproduction.same
+        told = await asyncio.gather(
+            *(reproduced(provisioned, unique, event.digest) for _ in range(2))
+        )
+        assert sorted(r.ok for r in told) == [False, True]
+        assert {r.error.kind for r in told if r.error} == {"busy"}
+        elsewhere = await reproduced(provisioned, "other", event.digest)
+        assert elsewhere.error
+        assert f"is of pipeline {unique}, not of other" in elsewhere.error.message
+        unknown = await reproduced(provisioned, unique, "0" * 64)
+        assert unknown.error
+        assert unknown.error.kind == "not-found"
+    assert await chain.count(provisioned, ModelTrained, unique) == 2
 
 
 async def test_a_bundle_is_signed_with_the_trainers_key(

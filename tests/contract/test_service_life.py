@@ -123,7 +123,7 @@ def test_the_documents_name_handlers() -> None:
         f"cmd.gateway.{verb}"
         for verb in ["access", "apply", "dora", "invite", "issue-token", "revoke", "status", "url"]
     ]
-    assert heard("trainer") == ["drift.*.drifted", "pipeline.*.applied"]
+    assert heard("trainer") == ["cmd.trainer.reproduce", "drift.*.drifted", "pipeline.*.applied"]
 
 
 @pytest.mark.parametrize("service", services())

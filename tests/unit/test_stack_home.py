@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ def test_credentials_are_made_once_and_readable_by_their_owner_alone(home: Home)
     assert again.users() == users
     assert (again.encryption_key, again.s3_keys, again.redis_acl()) == secrets
     files = [path for path in home.credentials.rglob("*") if path.is_file()]
-    assert len(files) == len(ROLES) + 2
+    assert len(files) == len(ROLES) + 4
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert stat.S_IMODE(home.credentials.stat().st_mode) == 0o700
 
@@ -132,3 +133,17 @@ def test_only_a_role_that_answers_commands_may_answer() -> None:
     assert "allow_responses" not in one
     assert "allow_responses" in two
     assert json.dumps(["a"]) in one
+
+
+def test_the_model_signing_key_is_made_once_readable_by_its_owner_alone(home: Home) -> None:
+    credentials = Credentials(home.credentials)
+    credentials.prepare()
+    made = credentials.model_signing_key.read_bytes()
+    assert stat.S_IMODE(credentials.model_signing_key.stat().st_mode) == 0o600
+    key = serialization.load_pem_private_key(made, None)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    assert credentials.model_signing_public_key.read_bytes() == public
+    credentials.prepare()
+    assert credentials.model_signing_key.read_bytes() == made

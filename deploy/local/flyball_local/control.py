@@ -48,7 +48,13 @@ async def status(client: Client) -> StatusReply:
 
 
 async def request(
-    client: Client, service: str, verb: str, command: Wire, reply: type[_Reply]
+    client: Client,
+    service: str,
+    verb: str,
+    command: Wire,
+    reply: type[_Reply],
+    *,
+    timeout_s: float = TIMEOUT_S,
 ) -> _Reply:
     """Ask a service to do something.
 
@@ -59,7 +65,7 @@ async def request(
     subject = subjects.command(service, verb)
     try:
         message = await client.request(
-            subject, command.model_dump_json().encode(), timeout=TIMEOUT_S
+            subject, command.model_dump_json().encode(), timeout=timeout_s
         )
     except (TimeoutError, nats.errors.Error) as error:
         raise TransientError(

@@ -15,7 +15,8 @@ from flyball_kit.settings import load
 from flyball_kit.settle import Retry
 from flyball_kit.specifications import Specifications
 from flyball_kit.tasks import Tasks
-from flyball_proto import streams
+from flyball_proto import streams, subjects
+from flyball_proto.commands import Reproduce, ReproduceReply
 from flyball_proto.events import ModelTrained, PipelineApplied, TrainerSettled, TrainingFailed
 from flyball_proto.judgements import Drifted
 from flyball_proto.spec import Pipeline, Source
@@ -25,6 +26,7 @@ from flyball_trainer.learning.learner import Learner
 from flyball_trainer.learning.learners import Learners
 from flyball_trainer.learning.rounds import Rounds
 from flyball_trainer.publishing import Publishing
+from flyball_trainer.reproducing.answering import MAX_ASKING, Reproducing
 from flyball_trainer.seatzero.delivering import Baselines
 from flyball_trainer.settings import Settings
 from flyball_trainer.store import Bundles, Specs
@@ -43,7 +45,7 @@ def build(settings: Settings | None = None) -> FastStream:
     pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
     sources: Kv[Source] = Kv(lambda: client_of(broker), streams.PIPELINES, Source)
     announcer = Announcer(broker, ModelTrained, TrainingFailed, TrainerSettled)
-    bundles = Bundles(Objects(settings), settings.nats_seed_file)
+    bundles = Bundles(Objects(settings), settings.nats_seed_file, settings.model_signing_key_file)
     baselines = Baselines(Specs(pipelines, sources), bundles, announcer)
     publishing = Publishing(bundles, announcer)
     workers = Workers(
@@ -88,7 +90,18 @@ def build(settings: Settings | None = None) -> FastStream:
         """Train again those who want that, if it is not too soon."""
         await learners.drifted(event.pipeline)
 
+    reproducing = Reproducing(bundles, settings.reproduce_timeout_s, settings.dask_scheduler)
+
+    @broker.subscriber(
+        subjects.command(SERVICE, "reproduce"), queue=SERVICE, max_workers=MAX_ASKING
+    )
+    async def on_reproduce(command: Reproduce) -> ReproduceReply:
+        """Train a stored model again and compare; nothing is written."""
+        return await reproducing.reproduce(command)
+
     health.add("publishing", publishing.waits_for, "note")
+    health.add("model-signing", bundles.unsigned, "note")
+    tasks.add("reproducing", reproducing)
     tasks.add("workers", workers)
     tasks.spawn("sweep", lambda: baselines.sweep_for_ever(settings.sweep_s))
     tasks.spawn("sources", lambda: specifications.follow_sources(sources))

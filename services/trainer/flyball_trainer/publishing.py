@@ -52,10 +52,10 @@ class Publishing:
 
     async def store(self, trained: "Trained") -> str:
         """Store a bundle; returns the manifest's digest. Raises like `store_dataset`."""
-        onnx, manifest, report = trained.onnx, trained.manifest, trained.report
+        onnx, manifest = trained.onnx, trained.manifest
         return await self.patiently(
             f"model {manifest.digest[:12]} of {manifest.pipeline}",
-            lambda: self._bundles.put(onnx, manifest, report),
+            lambda: self._bundles.put(onnx, manifest, trained.report, trained.files),
         )
 
     async def announce(
@@ -84,6 +84,7 @@ class Publishing:
             mark=mark,
             fit_ms=round(1000 * trained.fit_s, 3),
             fitted_at=fitted,
+            warnings=trained.warnings,
         )
         when = mark or str(manifest.trained_through_ms)
         await self._tell(event, f"trained.{event.pipeline}.{event.trainer}.{event.digest}.{when}")

@@ -1,5 +1,7 @@
 """What an operator can set for the trainer, `FLYBALL_TRAINER_*`."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -21,6 +23,16 @@ class Settings(KitSettings):
     )
     fit_timeout_s: float = Field(
         default=120.0, gt=0, description="A training that takes longer is given up and reported."
+    )
+    reproduce_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="Training a stored model again, as `flyball reproduce` asks, is given up then.",
+    )
+    model_signing_key_file: Path | None = Field(
+        default=None,
+        description="EC P-256 private key, PEM without password, of OpenSSF model signatures; unset "
+        "= models carry none.",
     )
     dask_scheduler: str = Field(
         default="",

@@ -33,6 +33,7 @@ ORDER: Final = [
     "status",
     "tail",
     "models",
+    "reproduce",
     "holds",
     "stop",
     "resume",

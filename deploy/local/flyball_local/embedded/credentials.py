@@ -5,6 +5,8 @@ Made once and kept in the home's `creds` folder. The server only ever sees publi
     <role>.nk                          seed of a role
     elements/<source>/<element>.nk     seed of an element, its name percent-encoded
     secrets.json                       Redis passwords, S3 keys, JetStream's encryption key
+    model-signing.pem                  EC P-256 key of OpenSSF model signatures
+    model-signing.pub.pem              its public half, for whoever wants to verify a model
 """
 
 import hashlib
@@ -16,6 +18,13 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 import nkeys
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from flyball_kit.errors import PermanentError
 from flyball_local.embedded.natsconf import User
@@ -42,6 +51,8 @@ class Credentials:
         for role in ROLES:
             self._ensure(self.seed_file(role))
         self._secrets()
+        if not self.model_signing_key.exists():
+            self._make_model_signing_key()
 
     def seed_file(self, role: str) -> Path:
         """Where a role's seed lies; give it to the NATS client as `nkeys_seed`."""
@@ -50,6 +61,16 @@ class Credentials:
     def public_key(self, role: str) -> str:
         """A role's public NKey: by it others know what it signed."""
         return _public_key(self.seed_file(role))
+
+    @property
+    def model_signing_key(self) -> Path:
+        """The private key by which the trainer signs models for everybody (OpenSSF)."""
+        return self.folder / "model-signing.pem"
+
+    @property
+    def model_signing_public_key(self) -> Path:
+        """Its public half."""
+        return self.folder / "model-signing.pub.pem"
 
     def element_seed_file(self, source: str, element: str) -> Path:
         """Where an element's seed lies."""
@@ -116,6 +137,14 @@ class Credentials:
             path.parent.mkdir(parents=True, exist_ok=True)
             # No line end: the client takes the whole file for the seed.
             write_private(path, _new_seed())
+
+    def _make_model_signing_key(self) -> None:
+        """The private half last: where it lies, both do."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_private(self.model_signing_public_key, public.decode())
+        write_private(self.model_signing_key, private.decode())
 
     def _secrets(self) -> dict[str, str]:
         path = self.folder / "secrets.json"

@@ -265,6 +265,12 @@ class Stack:
         if service in VERIFYING:
             key = self.credentials.public_key("trainer")
             found[f"FLYBALL_{service.upper()}_TRAINER_KEYS"] = key
+        if service == "trainer":
+            key = str(self.credentials.model_signing_key)
+            found["FLYBALL_TRAINER_MODEL_SIGNING_KEY_FILE"] = key
+        if service == "registry":
+            key = str(self.credentials.model_signing_public_key)
+            found["FLYBALL_REGISTRY_MODEL_SIGNING_PUBLIC_KEY_FILES"] = key
         if service == "gateway" and self.options.http:
             found["FLYBALL_GATEWAY_HTTP_PORT"] = str(self.home.port("gateway"))
         if service == "inference":

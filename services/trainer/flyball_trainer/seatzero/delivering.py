@@ -58,7 +58,7 @@ class Baselines:
             pipeline=manifest.pipeline,
             at=clock.utc_now(),
             digest=manifest.digest,
-            manifest_digest=await self._bundles.put(onnx, manifest),
+            manifest_digest=await self._stored(onnx, manifest),
             trainer=manifest.trainer,
             feature_digest=manifest.feature_digest,
             size_bytes=len(onnx),
@@ -66,3 +66,14 @@ class Baselines:
         # A specification that returns to an earlier form gets its earlier model announced anew.
         revisions = ".".join(str(r) for r in applied.revisions)
         await self._announcer.publish(trained, f"{manifest.digest}.{revisions}")
+
+    async def _stored(self, onnx: bytes, manifest: Manifest) -> str:
+        """Store the bundle with its papers, whose library is imported beside everything else."""
+        files = await asyncio.to_thread(_papers, manifest, len(onnx))
+        return await self._bundles.put(onnx, manifest, files=files)
+
+
+def _papers(manifest: Manifest, size_bytes: int) -> dict[str, bytes]:
+    from flyball_trainer.bundling.papers import papers  # noqa: PLC0415 - heavy
+
+    return papers(manifest, size_bytes, {})

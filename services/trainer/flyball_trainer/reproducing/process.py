@@ -1,0 +1,36 @@
+"""A process that trains one stored model again: what there is of it comes in, what came of it goes out.
+
+`python -m flyball_trainer.reproducing.process`, one pickle each way. It has low priority and one
+thread for the numbers, as a worker has, and ends with its answer. What libraries print goes to
+standard error.
+"""
+
+import os
+import pickle
+import sys
+from typing import Any, Final
+
+NICENESS: Final = 10
+_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main() -> None:
+    """Answer with a `Reproduction`, or with the kind and the words of why there is none."""
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # noqa: TID251 - read when numpy loads
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.nice(NICENESS)
+    from flyball_kit.errors import PermanentError  # noqa: PLC0415 - see _ONE_THREAD
+    from flyball_trainer.training.again import again  # noqa: PLC0415 - see _ONE_THREAD
+
+    stored: Any = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started us
+    try:
+        found: object = again(stored)
+    except PermanentError as error:
+        found = (error.kind, str(error))
+    with answer:
+        pickle.dump(found, answer, pickle.HIGHEST_PROTOCOL)
+
+
+if __name__ == "__main__":
+    main()
