@@ -39,7 +39,7 @@ class Others:
 
     def __init__(self, client: Client, pipeline: str) -> None:
         self.pipeline, self.number = pipeline, 0
-        self._client = client
+        self.client = client
         self._records: Kv[ModelRecord] = Kv(lambda: client, streams.MODELS, ModelRecord)
         self._pipelines: Kv[Pipeline] = Kv(lambda: client, streams.PIPELINES, Pipeline)
         self.runtimes: Kv[RuntimeState] = Kv(lambda: client, streams.RUNTIMES, RuntimeState)
@@ -72,7 +72,7 @@ class Others:
 
     async def tell(self, event: Event) -> None:
         """Publish an event."""
-        await self._client.jetstream().publish(event.subject, event.model_dump_json().encode())
+        await self.client.jetstream().publish(event.subject, event.model_dump_json().encode())
 
     async def run(self, instance: str, **fields: Any) -> None:
         """Announce a runtime, as alive now."""
@@ -90,7 +90,7 @@ class Others:
         async with asyncio.timeout(chain.WAIT_S):
             while (await self.deployments.load(self.pipeline))[1] == before:
                 with suppress(NatsError):  # nobody there, or killed before the answer
-                    await self._client.request(
+                    await self.client.request(
                         subjects.command("deployer", verb), body, timeout=ANSWER_S
                     )
 
@@ -106,7 +106,7 @@ class Others:
 
     async def answer(self, nth: int = 1) -> DeployerSettled:
         """The n-th answer of the deployer."""
-        return await chain.event(self._client, DeployerSettled, self.pipeline, nth)
+        return await chain.event(self.client, DeployerSettled, self.pipeline, nth)
 
     async def record(self) -> ActiveModel:
         found, _ = await self.deployments.load(self.pipeline)
