@@ -7,7 +7,6 @@ from flyball_proto.bundles import Expected as Said
 from flyball_proto.events import Manifest, Variant
 from flyball_registry.admission import onnxfile, parity, structure
 from flyball_registry.admission.claims import Expected, Found, Refusal, Unfit
-from flyball_registry.admission.trial import Trial
 from flyball_registry.scoring.sessions import Session, UnusableModelError
 
 
@@ -58,7 +57,7 @@ def _of_form(
     variant: Variant, form: bytes, manifest: Manifest, session: Session, said: Said
 ) -> Iterator[Refusal]:
     try:
-        other = Trial(form, manifest)
+        other = Session(form, manifest)
     except UnusableModelError as error:
         found = f"{variant.precision}: {error}"[:200]
         yield Refusal("variants", found, "a form that runs as optimised, too")

@@ -20,8 +20,7 @@ from flyball_registry.admission.claims import (
     outside,
     parsed,
 )
-from flyball_registry.admission.trial import Trial
-from flyball_registry.scoring.sessions import UnusableModelError
+from flyball_registry.scoring.sessions import Session, UnusableModelError
 
 __all__ = ["Expected", "Found", "Refusal", "examine", "inside"]
 
@@ -46,7 +45,7 @@ def examine(
         return refusal
     manifest = Manifest.model_validate_json(found.manifest)
     try:
-        session = Trial(found.onnx, manifest)
+        session = Session(found.onnx, manifest)
     except UnusableModelError as error:
         return unloadable(error)
     return next(answers.refusals(found, manifest, expected, session), None)

@@ -27,6 +27,7 @@ from flyball_registry.admission.frames import (
     Limits,
     refused,
 )
+from flyball_registry.scoring.sessions import OutOfMemoryError
 
 NICENESS: Final = 5
 MAX_FILES: Final = 64
@@ -107,7 +108,7 @@ def _examine(order: bytes, writing: int, limits: Limits) -> None:
         outcome = examined(pickle.loads(order), _resident)  # noqa: S301 - from the process that started us
         _write(writing, outcome.model_dump_json().encode())
         code = 0
-    except MemoryError:
+    except (MemoryError, OutOfMemoryError):
         _write(writing, refused(_too_large(limits)).model_dump_json().encode())
         code = 0
     finally:

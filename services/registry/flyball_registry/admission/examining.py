@@ -13,7 +13,6 @@ from flyball_registry.admission import answers, onnxfile, structure
 from flyball_registry.admission.checks import inside, unloadable
 from flyball_registry.admission.claims import Expected, Refusal, Unfit
 from flyball_registry.admission.frames import Order, Outcome, refused
-from flyball_registry.admission.trial import Trial
 from flyball_registry.scoring.sessions import (
     MEASURED_ROWS,
     Session,
@@ -37,7 +36,7 @@ def examined(order: Order, resident: Resident) -> Outcome:
     manifest = Manifest.model_validate_json(found.manifest)
     before_bytes = resident()
     try:
-        session = Trial(found.onnx, manifest)
+        session = Session(found.onnx, manifest)
         session.run(np.zeros((MEASURED_ROWS, len(manifest.features)), F32))
     except UnusableModelError as error:
         return refused(unloadable(error))
@@ -89,7 +88,7 @@ def warm_up() -> None:
     opened = onnxfile.parse(onnx)
     if not isinstance(opened, Unfit):
         onnxfile.valid(opened)
-    Trial(onnx, manifest).run(np.zeros((2, len(names)), F32))
+    Session(onnx, manifest).run(np.zeros((2, len(names)), F32))
 
 
 def _p99_ms(session: Session, width: int, expected: Expected) -> float:

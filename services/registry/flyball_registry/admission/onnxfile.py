@@ -19,11 +19,7 @@ from onnx import (
 
 from flyball_proto.events import Manifest
 from flyball_registry.admission.claims import MAX_WORDS, Unfit
-from flyball_registry.admission.trial import Trial
-from flyball_registry.scoring.sessions import (
-    UnusableModelError,
-    outputs_of,
-)
+from flyball_registry.scoring.sessions import Session, UnusableModelError, outputs_of
 
 ALLOWED_OPSETS: Final = {"": 21, "ai.onnx": 21, "ai.onnx.ml": 4}
 """Operator domains and the newest version of each that runtimes at the edge know."""
@@ -174,7 +170,7 @@ def finite(onnx: bytes, manifest: Manifest) -> Unfit | None:
     rows = probe_rows(len(manifest.features))
     limit = f"{len(rows)} finite scores of {len(rows)} probe rows, also where features are missing"
     try:
-        session = Trial(onnx, manifest, optimised=False)
+        session = Session(onnx, manifest, optimised=False)
         scores = np.asarray(session.run(rows), np.float64)
     except UnusableModelError as error:
         return Unfit("scores", _words(error), limit)

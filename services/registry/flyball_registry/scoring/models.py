@@ -14,7 +14,7 @@ from flyball_kit.objects import Objects
 from flyball_proto.bundles import MAX_MANIFEST_BYTES, manifest_key, onnx_key
 from flyball_proto.columns import F64, Column
 from flyball_proto.events import Manifest, ModelRecord
-from flyball_registry.scoring.sessions import Session, UnusableModelError
+from flyball_registry.scoring.sessions import OutOfMemoryError, Session, UnusableModelError
 
 MODELS_A_TRAINER: Final = 4
 """Kept loaded: as many as usually answered within the longest delay of a label. Others come again
@@ -82,6 +82,6 @@ def scores(loaded: Loaded | None, features: Column) -> Column:
         return np.full(len(features), np.nan, F64)
     try:
         return loaded.session.scores(features)
-    except UnusableModelError as error:
+    except (UnusableModelError, OutOfMemoryError) as error:
         log.warning("%s fails on %d rows: %s", loaded.manifest.digest[:12], len(features), error)
         return np.full(len(features), np.inf, F64)

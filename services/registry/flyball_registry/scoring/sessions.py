@@ -51,8 +51,10 @@ def outputs_of(manifest: Manifest) -> int:
     return len(manifest.classes) if manifest.task == "multiclass" else 1
 
 
-class OutOfMemoryError(UnusableModelError):
-    """The model asks for more memory than there may be."""
+class OutOfMemoryError(PermanentError):
+    """The model asks for more memory than there is, which says little about its graph."""
+
+    kind = "out-of-memory"
 
 
 class Session:
@@ -63,6 +65,7 @@ class Session:
 
         Raises:
             UnusableModelError: it cannot be loaded.
+            OutOfMemoryError: there is not enough memory for it.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -85,6 +88,7 @@ class Session:
 
         Raises:
             UnusableModelError: it fails on these rows.
+            OutOfMemoryError: there is not enough memory for it.
         """
         rows = len(features)
         if not rows:
@@ -100,6 +104,7 @@ class Session:
 
         Raises:
             UnusableModelError: it fails.
+            OutOfMemoryError: there is not enough memory for it.
         """
         try:
             scores: Column = self._session.run(self._names, {self._input: features})[0]
@@ -108,7 +113,7 @@ class Session:
         return scores
 
 
-def _unusable(sentence: str, error: Exception) -> UnusableModelError:
+def _unusable(sentence: str, error: Exception) -> UnusableModelError | OutOfMemoryError:
     """ONNX Runtime has no error of its own for memory, only words."""
     if isinstance(error, MemoryError) or any(words in sentence for words in _NO_MEMORY):
         return OutOfMemoryError(sentence)
