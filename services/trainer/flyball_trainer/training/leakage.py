@@ -14,7 +14,7 @@ from flyball_trainer.training.measures import Question
 
 SUSPICIOUS_AUC: Final = 0.98
 MAX_ROWS: Final = 5_000
-"""Newest rows that are looked at: about 0.4 ms a feature and class."""
+"""Newest rows that are looked at: about 0.4 ms a feature and class, twice that with gaps."""
 MIN_ROWS: Final = 20
 """A class with fewer rows says nothing, nor does one with fewer others."""
 
@@ -38,11 +38,9 @@ def suspects(rows: TrainingRows, names: tuple[str, ...], question: Question) -> 
     return sorted(found, key=lambda s: (-s.auc, s.feature))
 
 
-def warnings(
-    rows: TrainingRows, held: TrainingRows, names: tuple[str, ...], question: Question
-) -> list[str]:
-    """All signs in words: suspects, and rows whose truth was known before they were."""
-    said = [_sentence(suspect) for suspect in suspects(rows, names, question)]
+def warnings(rows: TrainingRows, held: TrainingRows, found: list[Suspect]) -> list[str]:
+    """All signs in words: what `suspects` gave, and rows whose truth was known before they were."""
+    said = [_sentence(suspect) for suspect in found]
     early = sum(int((part.known_ms < part.time_ms).sum()) for part in (rows, held))
     if early:
         said.append(
@@ -65,7 +63,7 @@ def area(values: Column, positive: Column) -> float:
 def _suspect(value: Column, label: Column, name: str, question: Question) -> Suspect | None:
     if len(label) >= MIN_ROWS and (value == label.astype(F32)).all() and np.ptp(label) > 0:
         return Suspect(name, 1.0, "the label")
-    for number, of in enumerate(question.classes):
+    for number, of in list(enumerate(question.classes))[_needed(question) :]:
         positive = label == number
         if min(int(positive.sum()), int((~positive).sum())) < MIN_ROWS:
             continue
@@ -73,6 +71,11 @@ def _suspect(value: Column, label: Column, name: str, question: Question) -> Sus
         if best > SUSPICIOUS_AUC:
             return Suspect(name, best, f"class {of}")
     return None
+
+
+def _needed(question: Question) -> int:
+    """The first class to look at: of two, one tells all."""
+    return 1 if question.task == "binary" else 0
 
 
 def _areas(value: Column, positive: Column) -> list[float]:

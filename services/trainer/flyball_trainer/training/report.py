@@ -83,7 +83,8 @@ def holdout_report(split: Split, scores: Column, asked: Asked) -> Report:
 def warnings(split: Split, report: Report, asked: Asked) -> list[str]:
     """What a person should know of the data and of the model, one sentence each."""
     question, held = asked.question, split.holdout
-    said = leakage.warnings(split.training, held, asked.features, question)
+    found = [leakage.Suspect(**suspect) for suspect in report["leakage"]]
+    said = leakage.warnings(split.training, held, found)
     if question.classes and (missing := len(question.classes) - len(np.unique(held.label))):
         absent = sorted(set(range(len(question.classes))) - set(held.label.astype(int).tolist()))
         names = ", ".join(question.classes[i] for i in absent[:5])
