@@ -62,8 +62,8 @@ def mean_run(found: Sequence[int | None], most: int) -> tuple[float, str]:
 
 def runs(size: Size) -> Section:
     """Blocks to a false alarm."""
-    streams, rows, claims = size.of(200, 20), list[list[str]](), list[Claim]()
-    for a in (50.0, 100.0, 200.0):
+    streams, rows, claims = size.of(200, 80), list[list[str]](), list[Claim]()
+    for a in (50.0, 100.0, 200.0) if size.full else (50.0,):
         blocks = int(size.of(20, 5) * a)
         still = noise("normal", 400, streams, blocks + REFERENCE_BLOCKS)
         told = plan(a, tolerance=0.25 * SPREAD)
