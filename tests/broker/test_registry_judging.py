@@ -354,7 +354,7 @@ async def test_a_loss_that_rises_for_good_is_told_as_drift(
         await world.seat(honest, 1)
         active = model(honest, "recent", 1)
         await world.publish(*(world.samples(4, active) for _ in range(60)))
-        changed = [world.samples(4, active, truth=lambda load: 1 - load) for _ in range(120)]
+        changed = [world.samples(4, active, truth=lambda load: 1 - load) for _ in range(60)]
         await world.publish(*changed)
         await world.read()
         told = [await chain.event(world.client, Drifted, world.name)]
