@@ -33,7 +33,8 @@ def measured(task: Any, label: Any, score: Any, weight: Any = None, classes: int
     layout = Layout.of(task, classes)
     weight = np.ones(len(label)) if weight is None else weight
     entries = layout.entries(weight, label, score, errors(task, label, score))
-    return measures(added((), entries), layout)
+    (sums,) = added([()], entries, np.zeros(len(label), np.int64))
+    return measures(sums, layout)
 
 
 def binary() -> tuple[Any, Any]:
@@ -217,3 +218,19 @@ def test_sums_of_another_task_begin_anew_and_the_account_goes_on() -> None:
     second, _ = fold(first, rows, 12 * BLOCK_MS, seat("recent"), plan)
     assert second.board["active"].rows == len(time_ms)
     assert second.account.opened == 7
+
+
+def test_slices_are_told_apart_in_order_of_appearance_and_the_others_are_pooled() -> None:
+    time_ms = times(2, 40)
+    site = [f"s{i:02}" for i in range(40)] * 2
+    label = (np.arange(80) % 40 < 30) * 1.0
+    columns = {"active": np.full(80, 0.5), "good": np.full(80, 0.9)}
+    rows = scored(time_ms, label, columns, slices={"site": site})
+    board = folded(rows, under=design(slices=("site",)))[0].board
+    kept = board["good"].slices
+    assert list(kept) == [*(f"site=s{i:02}" for i in range(24)), "site=(smaller)"]
+    lean = Layout.of("binary", 0, lean=True)
+    one, pool = measures(kept["site=s00"], lean), measures(kept["site=(smaller)"], lean)
+    assert (one.rows, one.accuracy, one.calibration) == (2, 1.0, ())
+    assert (pool.rows, pool.accuracy) == (32, pytest.approx(6 / 16))
+    assert pool.confusion == ((0.0, 20.0), (0.0, 12.0))

@@ -95,14 +95,20 @@ class Score(Wire):
 
     def add(self, rows: Rows) -> Self:
         """Take the rows (n,) that the column has a score for, in order."""
-        whole, since = added(self.whole, rows.full), self.since
-        if rows.is_since.any():
-            since = added(self.since, rows.full.take(rows.is_since))
-        recent = dict(self.recent)
-        for start in np.unique(rows.stretch_ms).tolist():
-            chosen = rows.full.take(rows.stretch_ms == start)
-            recent[start] = added(recent.get(start, ()), chosen)
-        update = {"whole": whole, "since": since, "recent": recent, "slices": self._sliced(rows)}
+        starts, stretch = np.unique(rows.stretch_ms, return_inverse=True)
+        every, since = np.arange(len(rows.stretch_ms)), np.flatnonzero(rows.is_since)
+        before = [self.whole, self.since, *(self.recent.get(s, ()) for s in starts.tolist())]
+        whole, ours, *recent = added(
+            before,
+            rows.full.take(np.concatenate((every, since, every))),
+            np.concatenate((every * 0, since * 0 + 1, stretch + 2)),
+        )
+        update = {
+            "whole": whole,
+            "since": ours if len(since) else self.since,
+            "recent": self.recent | dict(zip(starts.tolist(), recent, strict=True)),
+            "slices": self._sliced(rows),
+        }
         return self.model_copy(update=update)
 
     def kept(self, oldest_ms: int) -> Self:
@@ -150,24 +156,24 @@ class Score(Wire):
             return self.slices
         grown, most = dict(self.slices), MAX_VALUES // max(1, len(rows.slices))
         for labelled in rows.slices:
-            for key, chosen in _by_value(grown, labelled, most):
-                grown[key] = added(grown.get(key, ()), rows.lean.take(chosen))
+            keys, group = _by_value(grown, labelled, most)
+            before = [grown.get(key, ()) for key in keys]
+            grown |= dict(zip(keys, added(before, rows.lean, group), strict=True))
         return grown
 
 
 def _by_value(
     known: Mapping[str, Numbers], labelled: Labelled, most: int
-) -> list[tuple[str, Flags]]:
-    """Keys and their rows; values beyond `most`, in order of appearance, are pooled."""
+) -> tuple[list[str], Integers]:
+    """Keys, and which of them each row has; values beyond `most`, in order of appearance, are pooled."""
     own, pool = f"{labelled.label}=", f"{labelled.label}={POOL}"
     told = sum(key.startswith(own) and key != pool for key in known)
-    pooled, found = np.zeros(len(labelled.code), np.bool_), list[tuple[str, Flags]]()
-    codes, first = np.unique(labelled.code, return_index=True)
-    for code in codes[np.argsort(first)].tolist():
-        key, chosen = own + labelled.values[code], labelled.code == code
-        if key in known or told < most:
-            told += key not in known
-            found.append((key, chosen))
-        else:
-            pooled |= chosen
-    return [*found, (pool, pooled)] if pooled.any() else found
+    codes, first, place = np.unique(labelled.code, return_index=True, return_inverse=True)
+    group, keys = np.empty(len(codes), np.int64), dict[str, int]()
+    for at in np.argsort(first).tolist():
+        key = own + labelled.values[codes[at]]
+        if key not in known and told >= most:
+            key = pool
+        told += key not in known and key != pool
+        group[at] = keys.setdefault(key, len(keys))
+    return list(keys), group[place]

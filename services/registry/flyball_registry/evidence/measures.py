@@ -14,6 +14,7 @@ scikit-learn's `calibration_curve`; the calibration error is the mean distance o
 bin, by weight (Naeini, Cooper & Hauskrecht, AAAI 2015).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,17 +43,19 @@ class Entries:
     value: Floats
     width: int
 
-    def take(self, chosen: Flags) -> "Entries":
-        """Of some of the rows."""
+    def take(self, chosen: Integers) -> "Entries":
+        """Of some of the rows, also more than once."""
         return Entries(self.index[chosen], self.value[chosen], self.width)
 
 
-def added(numbers: Numbers, entries: Entries) -> Numbers:
-    """The sums with more rows, added in order: numpy's own `sum` would show cuts."""
-    sums = np.zeros(entries.width)
-    sums[: len(numbers)] = numbers
-    np.add.at(sums, entries.index.ravel(), entries.value.ravel())
-    return tuple(sums.tolist())
+def added(before: Sequence[Numbers], entries: Entries, group: Integers) -> list[Numbers]:
+    """Each of the sums with the rows of its group (n,), in order: numpy's `sum` would show cuts."""
+    sums = np.zeros((len(before), entries.width))
+    for row, numbers in zip(sums, before, strict=True):
+        row[: len(numbers)] = numbers
+    index = entries.index + group[:, None] * entries.width
+    np.add.at(sums.reshape(-1), index.reshape(-1), entries.value.reshape(-1))
+    return [tuple(row) for row in sums.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
