@@ -13,7 +13,7 @@ from flyball_registry.records.standings import comparisons
 LEAST_MS: Final = 60_000
 SHARE: Final = 256
 """After long evaluation an event comes after a 256th of its event time, so their number grows with
-its logarithm: about 2 000 in the 400 days that EVENTS reaches back, beside those of judgements."""
+its logarithm: about 2 400 in the 400 days that EVENTS reaches back, beside those of judgements."""
 
 
 @dataclass(frozen=True, slots=True)
