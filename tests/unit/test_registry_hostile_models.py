@@ -111,6 +111,20 @@ def test_classes_in_another_order_are_refused(room: Room) -> None:
     assert "high, middle, low" in outcome.found
 
 
+def test_an_examiner_is_as_small_after_many_models_as_after_one(room: Room) -> None:
+    bundle = MAKE.bundle("again", "")
+    assert room.outcome(bundle).refusal is None
+    assert room.examiner.pid is not None
+    before_bytes = resident_bytes(room.examiner.pid)
+    for _ in range(40):
+        assert room.outcome(bundle).refusal is None
+    assert resident_bytes(room.examiner.pid) < before_bytes + 1_000_000
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def forks(pid: int) -> list[int]:
     """The processes that a process has started."""
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
