@@ -321,6 +321,8 @@ def test_models_are_listed_shown_and_pinned(home: str, refused: int) -> None:
     shown = flyball("models", "show", model["digest"][:6], *at(home)).stdout
     assert f"model     {model['digest']}" in shown
     assert "passed admission" in shown
+    twice = flyball("models", "compare", *[model["digest"][:6]] * 2, *at(home))
+    assert "was given twice; give two models" in twice.stderr
     why = ("--why", "x", *at(home))
     assert ", pinned" in flyball("models", "pin", "congestion", *why).stdout
     assert ", pinned" not in flyball("models", "unpin", "congestion", *why).stdout
