@@ -1,6 +1,7 @@
 """What status, models, holds, quarantine and users print, and what they say to a wrong name."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -26,9 +27,17 @@ from flyball_local.showing.pulses import Part, part
 from flyball_local.showing.refused import Retried, payload_of
 from flyball_proto.commands import Access, PipelineStatus, Quarantined, Role
 from flyball_proto.deployments import ActiveModel, Placed
-from flyball_proto.events import ModelRecord, ModelRefused
+from flyball_proto.events import ModelRecord, ModelRefused, Variant
 from flyball_proto.holds import Hold, Stop
-from flyball_proto.progress import ColumnFigures, Comparison, Pulse, StagePulse, Standings
+from flyball_proto.progress import (
+    ColumnFigures,
+    Comparison,
+    Measures,
+    Pulse,
+    SliceMeasures,
+    StagePulse,
+    Standings,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -282,3 +291,40 @@ def test_roles_are_those_of_the_contract() -> None:
 )
 def test_a_span_is_said_in_its_largest_unit(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+def test_a_model_shows_what_it_costs_its_variants_its_warnings_and_its_worst_slices() -> None:
+    variant = Variant(
+        precision="int8", digest="v" * 64, size_bytes=1200, difference=0.004, tolerance=0.02
+    )
+    model = record(
+        "aaaa",
+        stage="active",
+        memory_bytes=2_500_000,
+        latency_p99_ms=0.25,
+        variants=(variant,),
+        warnings=("feature load.last predicts too well alone: AUC 0.99",),
+    )
+    worst = Measures(rows=40, loss=0.4)
+    figures = ColumnFigures(
+        column="active",
+        rows=500,
+        loss=0.11,
+        whole=Measures(rows=500, precision=0.8, recall=0.6, calibration_error=0.02),
+        recent=Measures(rows=100, loss=0.2),
+        slices=(
+            SliceMeasures(label="zone", value="office", measures=Measures(rows=300, loss=0.1)),
+            SliceMeasures(label="zone", value="hospital", measures=worst),
+        ),
+    )
+    found = models(model, active=model.digest)
+    standings = found.standings["congestion"].model_copy(update={"figures": (figures,)})
+    lines = model_lines(model, replace(found, standings={"congestion": standings}), NOW)
+    shown = "\n".join(lines)
+    assert "2.5 MB loaded, p99 0.25 ms for 64 rows" in shown
+    assert "precision 80.00%, recall 60.00%, calibration error 0.0200" in shown
+    assert "lately 0.2000 over 100 rows" in shown
+    places = [shown.index(words) for words in ("zone=hospital", "zone=office")]
+    assert places == sorted(places)
+    assert "int8: 1,200 bytes, scores at most 0.004 apart of 0.02 allowed" in shown
+    assert "warning   feature load.last predicts too well alone" in shown

@@ -8,7 +8,7 @@ from typing import Any, Final
 from flyball_local.invalid import InvalidInputError
 from flyball_local.showing.listing import ago, figure, named, short, span
 from flyball_proto.deployments import ActiveModel
-from flyball_proto.events import ModelRecord, ModelRefused
+from flyball_proto.events import ModelRecord, ModelRefused, Variant
 from flyball_proto.progress import ColumnFigures, Comparison, Standings
 
 MODEL_COLUMNS: Final = (
@@ -23,6 +23,10 @@ MODEL_COLUMNS: Final = (
     "log E",
     "",
 )
+
+
+WORST_SLICES: Final = 3
+"""Of a model's slices so many are shown, the worst first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def model_lines(record: ModelRecord, found: Models, now: datetime) -> list[str]:
         ("stage", record.stage),
         ("admitted", f"{record.admitted_at:%Y-%m-%d %H:%M:%S} UTC, {ago(record.admitted_at, now)}"),
         ("rows", f"{record.rows:,} learnt from"),
-        ("size", f"{record.size_bytes:,} bytes"),
+        ("size", _size(record)),
         ("features", short(record.feature_digest)),
     ]
     if standing and standing.now_ms and record.trained_through_ms:
@@ -90,11 +94,44 @@ def model_lines(record: ModelRecord, found: Models, now: datetime) -> list[str]:
         facts.append(
             ("loss", f"{figures.loss:.4f} {standing.metric} over {figures.rows:,} rows{right}")
         )
+    if figures:
+        facts += [("", words) for words in measure_lines(figures)]
     if comparison:
         facts.append(("evidence", _evidence(comparison)))
+    facts += [("variant", _variant(one)) for one in record.variants]
+    facts += [("warning", words) for words in record.warnings]
     if refusal:
         facts.append(("refused", f"{refusal.check}: found {refusal.found}, limit {refusal.limit}"))
     return [f"{name:<9} {words}" for name, words in facts]
+
+
+def measure_lines(figures: ColumnFigures) -> list[str]:
+    """What else is known of how good scores were: classes, the newest blocks, the worst slices."""
+    whole, recent, lines = figures.whole, figures.recent, []
+    if whole.precision is not None and whole.recall is not None:
+        apart = whole.calibration_error
+        calibrated = "" if apart is None else f", calibration error {apart:.4f}"
+        lines.append(f"precision {whole.precision:.2%}, recall {whole.recall:.2%}{calibrated}")
+    if recent.loss is not None:
+        lines.append(f"lately {recent.loss:.4f} over {recent.rows:,} rows")
+    told = [s for s in figures.slices if s.measures.loss is not None]
+    for one in sorted(told, key=lambda s: -(s.measures.loss or 0.0))[:WORST_SLICES]:
+        measures = one.measures
+        lines.append(f"{one.label}={one.value}: {measures.loss:.4f} over {measures.rows:,} rows")
+    return lines
+
+
+def _size(record: ModelRecord) -> str:
+    memory = f", {record.memory_bytes / 1e6:.1f} MB loaded" if record.memory_bytes else ""
+    latency = f", p99 {record.latency_p99_ms:.3g} ms for 64 rows" if record.latency_p99_ms else ""
+    return f"{record.size_bytes:,} bytes{memory}{latency}"
+
+
+def _variant(found: Variant) -> str:
+    return (
+        f"{found.precision}: {found.size_bytes:,} bytes, scores at most {found.difference:.2g} apart "
+        f"of {found.tolerance:g} allowed"
+    )
 
 
 def figures_of(record: ModelRecord, found: Models) -> ColumnFigures | None:
