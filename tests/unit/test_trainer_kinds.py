@@ -144,6 +144,13 @@ def test_a_line_stays_finite_whatever_comes(kind: str, task: str) -> None:
     assert np.isfinite(found.scores(worst)).all()
 
 
+@pytest.mark.parametrize(("kind", "task"), ALL)
+def test_nothing_warns_of_rows_that_are_all_extreme(kind: str, task: str) -> None:
+    found = fitted(kind, task, rows_for(task))
+    up = np.random.default_rng(0).random((500, 5)) < 0.5
+    assert np.isfinite(found.scores(np.where(up, np.inf, -np.inf).astype(F32))).all()
+
+
 @pytest.mark.parametrize(("kind", "task"), [("logistic", "binary"), ("ridge", "regression")])
 def test_columns_that_say_nothing_do_no_harm_to_a_line(kind: str, task: str) -> None:
     rows = training_rows(task=task)

@@ -15,12 +15,12 @@ from flyball_trainer.kinds.estimators import labels, learn, predicted, tamed
 from flyball_trainer.rows import TrainingRows
 
 DEFAULTS: Final[dict[str, Any]] = {
-    "n_estimators": 100,
+    "n_estimators": 50,
     "max_leaf_nodes": 256,
-    "min_samples_leaf": 5,
+    "min_samples_leaf": 10,
     "bootstrap": True,
 }
-"""Trees are bounded, or 20 000 rows would make a file of 50 MB; 100 of 256 leaves make 2."""
+"""Trees are bounded, or 20 000 rows would make a file of 50 MB; these make 1, in half the time of 100."""
 _THIRD: Final = 1 / 3
 _WHOLE: Final = ("n_estimators", "max_depth", "max_leaf_nodes", "min_samples_leaf")
 

@@ -27,6 +27,11 @@ def one_thread() -> AbstractContextManager[object]:
     return limit
 
 
+def _quiet() -> AbstractContextManager[object]:
+    """Sums of the largest numbers, by which scikit-learn looks for infinity, warn of nothing."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 @cache
 def _libraries() -> Any:
     """The libraries that have threads; to look for them takes 10 ms."""
@@ -39,7 +44,7 @@ def learn(model: Any, design: Column, label: Column, weight: Column) -> None:
     Raises:
         FitError: scikit-learn does not take the rows.
     """
-    with one_thread(), warnings.catch_warnings():
+    with one_thread(), _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
             model.fit(design, label, sample_weight=weight)
@@ -65,7 +70,7 @@ def predicted(model: Any, aim: Aim) -> Callable[[Column], Column]:
     """Scores f64 (rows, outputs) of an estimator, from whatever it takes."""
 
     def scores(design: Column) -> Column:
-        with one_thread():
+        with one_thread(), _quiet():
             if aim.task == "regression":
                 return np.asarray(model.predict(design), F64)[:, None]
             found = np.asarray(model.predict_proba(design), F64)

@@ -103,6 +103,8 @@ def _more(
             "rows": parity.rows,
             "difference": parity.difference,
             "worst": parity.sentence,
+            "nodes": parity.nodes,
+            "all_nodes": parity.all_nodes,
         },
         "variants": [v.model_dump(mode="json") for v in offered],
         "trials": [asdict(trial) for trial in settled.trials],
