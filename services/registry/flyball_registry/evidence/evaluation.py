@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 
-from flyball_registry.evidence import drift
 from flyball_registry.evidence.blocks import UNSET, Stretch, Sums, counted, stretches
 from flyball_registry.evidence.board import STRETCH_BLOCKS, STRETCHES, Score, Taken
 from flyball_registry.evidence.comparison import Comparison
@@ -39,6 +38,7 @@ from flyball_registry.evidence.findings import (
     Undecided,
 )
 from flyball_registry.evidence.losses import absent, errors, saturate
+from flyball_registry.evidence.rising import Rising
 from flyball_registry.evidence.slices import Labelled
 from flyball_registry.evidence.state import State, designed, seated
 from flyball_registry.evidence.watch import Watch
@@ -120,7 +120,7 @@ class _Run:
         self._comparisons = dict(state.comparisons)
         self._watch = state.watch or Watch.begin(design)
         self._board = dict(state.board)
-        self._losses: list[tuple[int, float]] = []
+        self._rising = Rising(state, design.season_ms)
         self._findings: list[Finding] = []
 
     def score(self, rows: Scored, columns: _Columns, clock_ms: int) -> None:
@@ -227,8 +227,9 @@ class _Run:
                 )
             return
         if watch.own.rows >= self.design.min_block_rows:
+            part, known = watch.usual.part(end_ms, self.design.season_ms), watch.tolerated
             watch, loss = watch.close_own(end_ms, self.design)
-            self._losses.append((end_ms, loss))
+            self._rising.take(end_ms, loss, known[part] if known else None)
         if watch.paired.rows >= self.design.min_block_rows:
             watch = watch.close_paired(self.design)
         decision = watch.decision(self.design)
@@ -250,20 +251,16 @@ class _Run:
 
     def finish(self) -> tuple[State, tuple[Finding, ...]]:
         """The state after the call, and its findings by time."""
-        values, seasonal = [loss for _, loss in self._losses], self.design.season_ms > 0
-        losses, rises = drift.extend(self._state.losses, values, seasonal=seasonal)
-        for rise in rises:
-            detail = f"the mean loss of a block rose from {rise.before:.6f} to {rise.after:.6f}"
-            at_ms = self._losses[rise.index][0]
-            self._findings.append(Drifted(at_ms, rise.before, rise.after, detail))
+        losses, rises = self._rising.finish()
         state = self._state.model_copy(
             update={
                 "open_ms": self.open_ms,
                 "account": self._account,
                 "comparisons": self._comparisons,
                 "watch": self._watch,
-                "losses": losses,
                 "board": self._board,
+                **losses,
             }
         )
-        return state, tuple(sorted(self._findings, key=lambda finding: finding.at_ms))
+        found = [*self._findings, *rises]
+        return state, tuple(sorted(found, key=lambda finding: finding.at_ms))

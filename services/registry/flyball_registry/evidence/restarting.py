@@ -23,6 +23,7 @@ def restarted(state: State, since_ms: int) -> tuple[State, tuple[str, ...]]:
             "comparisons": {},
             "watch": state.watch.again() if state.watch else None,
             "losses": (),
+            "relative": (),
         }
     )
     return again, tuple(sorted(state.comparisons))

@@ -36,6 +36,7 @@ class State(Wire):
     comparisons: dict[str, Comparison] = Field(default_factory=dict)
     watch: Watch | None = None
     losses: tuple[float, ...] = ()  # block losses since the last drift
+    relative: tuple[float, ...] = ()  # the same less what is tolerated, where there is a season
     board: dict[str, Score] = Field(default_factory=dict)
 
 
@@ -82,6 +83,7 @@ def seated(state: State, seat: Seat, design: Design) -> State:
             "comparisons": {},
             "watch": Watch.begin(design, won.scale, won.usual) if won else Watch.begin(design),
             "losses": (),
+            "relative": (),
             "board": {
                 name: one.model_copy(update={"since": ()}) for name, one in state.board.items()
             },
