@@ -33,7 +33,7 @@ def refusals(
         form = found.variants.get(variant.precision)
         yield from _of_variant(variant, form, manifest, expected)
         if form is not None:
-            yield from _of_form(variant, form, manifest, session, said)
+            yield from _of_form(variant, form, manifest, said)
 
 
 def _of_variant(
@@ -53,15 +53,13 @@ def _of_variant(
         yield Refusal("variants", f"{variant.precision}: {unfit.found}", unfit.limit)
 
 
-def _of_form(
-    variant: Variant, form: bytes, manifest: Manifest, session: Session, said: Said
-) -> Iterator[Refusal]:
+def _of_form(variant: Variant, form: bytes, manifest: Manifest, said: Said) -> Iterator[Refusal]:
     try:
         other = Session(form, manifest)
     except UnusableModelError as error:
         found = f"{variant.precision}: {error}"[:200]
         yield Refusal("variants", found, "a form that runs as optimised, too")
         return
-    unfit = parity.smaller(variant, other, session, said, manifest.task)
+    unfit = parity.smaller(variant, other, said, manifest.task)
     if unfit is not None:
         yield Refusal(*unfit)

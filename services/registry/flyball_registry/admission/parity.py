@@ -49,15 +49,13 @@ def converted(session: Session, said: Expected, task: str) -> Unfit | None:
     return Unfit("parity", found, f"at most {TOLERANCE:g} apart")
 
 
-def smaller(
-    variant: Variant, form: Session, session: Session, said: Expected, task: str
-) -> Unfit | None:
-    """A smaller form's scores against the model's, within the tolerance that the manifest states."""
+def smaller(variant: Variant, form: Session, said: Expected, task: str) -> Unfit | None:
+    """A smaller form's scores against the fitted model's, within the manifest's tolerance."""
     if not 0 <= variant.tolerance <= MAX_TOLERANCE:
         found = f"{variant.precision}: a tolerance of {variant.tolerance:g}"
         return Unfit("variants", found, f"0 to {MAX_TOLERANCE:g}")
     try:
-        apart = _apart(_raw(session, said), _raw(form, said), task)
+        apart = _apart(said.score, _raw(form, said), task)
     except UnusableModelError as error:
         return Unfit("variants", f"{variant.precision}: {error}"[:MAX_WORDS], "a form that runs")
     row = int(np.argmax(apart.max(axis=1)))
