@@ -13,8 +13,9 @@ from tests.unit.drifting_rows import (
     still,
     surface,
 )
+from tests.unit.evidence_rows import design, folded, of_kind, scored, times
 
-from flyball_registry.evidence import drifting
+from flyball_registry.evidence import drifting, evaluation
 from flyball_registry.evidence.drifting import Drifting, Observed, may_tell
 from flyball_registry.evidence.moving import important, most_important
 
@@ -190,3 +191,18 @@ def test_a_layer_is_quiet_for_thirty_blocks_after_it_spoke() -> None:
     assert may_tell(None, 0, BLOCK_MS)
     assert not may_tell(5 * BLOCK_MS, 34 * BLOCK_MS, BLOCK_MS)
     assert may_tell(5 * BLOCK_MS, 35 * BLOCK_MS, BLOCK_MS)
+
+
+def test_a_loss_that_rises_beyond_its_part_of_the_season_is_seen_soon() -> None:
+    season, blocks = 48, 48 * 6
+    rng = np.random.default_rng(7)
+    loss = 0.2 + 0.08 * np.sin(2 * np.pi * np.arange(blocks) / season)
+    loss += 0.01 * rng.standard_normal(blocks)
+    loss[season * 4 :] += 0.05
+    time_ms = times(blocks, 20)
+    score = np.repeat(np.sqrt(loss), 20)
+    rows = scored(time_ms, np.zeros(len(time_ms)), {"active": score})
+    found = of_kind(folded(rows, under=design(season_ms=season * BLOCK_MS))[1], evaluation.Drifted)
+    assert found[0].detail.startswith("the mean loss of a block, less what is usual then, rose")
+    assert 0 < found[0].at_ms // BLOCK_MS - season * 4 <= 80
+    assert len(found) == 1
