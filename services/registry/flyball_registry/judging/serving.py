@@ -1,6 +1,7 @@
 """Decisions against what their models say here of the same rows."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from flyball_registry.scoring import skew
 from flyball_registry.scoring.models import scores
 from flyball_registry.scoring.rows import Sampled, models
 from flyball_registry.scoring.skew import Said, Skew
+
+log = logging.getLogger("flyball.registry.serving")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,10 @@ async def served(
         time_ms = int(own.time_ms[differs.farthest])
         if skew.is_new(said, model, time_ms):
             event = _event(around.pipeline, model, own, differs, at)
+            words = _words(event, model)
+            log.warning(words)
             found.append(event)
-            said = skew.noted(said, model, time_ms, _words(event, model))
+            said = skew.noted(said, model, time_ms, words)
     return Served(tuple(found), said)
 
 
