@@ -287,6 +287,8 @@ def test_a_person_answers_holds_and_stops_and_resumes_a_pipeline(tmp_path: Path,
         ("quarantine show ran 999999", 1, "flyball quarantine list ran"),
         ("audit nobody", 2, "pipeline 'nobody': found"),
         ("lineage nobody.1.0", 1, "flyball tail 'verdicts.nobody.>'"),
+        ("reproduce zz", 2, "flyball models list"),
+        ("models card zz", 2, "flyball models list"),
         ("lineage zz", 2, "flyball models list"),
         ("lineage abcdef", 1, "flyball models list"),
         ("dora nobody", 2, "pipeline 'nobody': found"),
@@ -327,6 +329,20 @@ def test_models_are_listed_shown_and_pinned(home: str, refused: int) -> None:
     assert ", pinned" in flyball("models", "pin", "congestion", *why).stdout
     assert ", pinned" not in flyball("models", "unpin", "congestion", *why).stdout
     assert "congestion" in complete(f"flyball stop --home {home} c")
+
+
+def test_a_model_is_made_again_and_its_card_is_read(home: str, refused: int) -> None:
+    words = ("models", "list", "--pipeline", "congestion")
+    (model,) = json.loads(flyball(*words, "--json", *at(home)).stdout)["models"]
+    again = flyball("reproduce", model["digest"][:8], *at(home))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"holds: {model['digest'][:8]} written again is the same")
+    found = flyball("reproduce", model["digest"][:8], "--json", *at(home))
+    assert json.loads(found.stdout)["again"] == model["digest"]
+    card = flyball("models", "card", model["digest"][:8], *at(home)).stdout
+    assert card.startswith("# congestion / baseline")
+    said = json.loads(flyball("models", "card", model["digest"][:8], "--json", *at(home)).stdout)
+    assert said["model"]["digest"] == model["digest"]
 
 
 def test_up_prints_a_login_that_works_once_and_people_are_let_in_and_out(
