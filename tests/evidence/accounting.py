@@ -33,7 +33,7 @@ def history(seed: int, comparisons: int, with_effect: float) -> tuple[int, int]:
 
 def section(size: Size) -> Section:
     """Histories without, with some and with many better trainers."""
-    runs, comparisons = size.of(60, 3), size.of(300, 60)
+    runs, comparisons = size.of(40, 3), size.of(300, 60)
     rows, claims = list[list[str]](), list[Claim]()
     for with_effect in (0.0, 0.1, 0.5):
         found = [history(seed, comparisons, with_effect) for seed in range(runs)]

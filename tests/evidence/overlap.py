@@ -46,7 +46,7 @@ def section(size: Size) -> Section:
         kept = design(
             alpha=alpha, block_ms=4 * horizon * STEP_MS, horizon_ms=horizon * STEP_MS
         )  # fmt: skip
-        many, few, blocks = size.of(400, 20), size.of(300, 30), size.of(150, 80)
+        many, few, blocks = size.of(300, 20), size.of(300, 30), size.of(150, 80)
         right = share(
             wins(overlapping(s, blocks * 4 * horizon, horizon), kept) for s in range(many)
         )

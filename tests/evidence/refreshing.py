@@ -105,7 +105,7 @@ def _creeping(size: Size) -> tuple[Table, list[Claim]]:
 
 def _poisoned(size: Size) -> tuple[Table, list[Claim]]:
     """A refreshed model that turns bad once active: its trainer loses the seat."""
-    runs, calm = size.of(100, 6), 200
+    runs, calm = size.of(50, 6), 200
     found = list[int | None]()
     for seed in range(runs):
         rng, time_ms = np.random.default_rng(seed), times(calm + 300, 25)

@@ -16,6 +16,7 @@ from tests.unit.evidence_rows import (
 
 from flyball_registry.evidence.account import gamma
 from flyball_registry.evidence.betting import MIN_BLOCKS
+from flyball_registry.evidence.comparison import PATIENCE
 from flyball_registry.evidence.evaluation import Finding, Inferior, Scored, Superior, standing
 from flyball_trainer.kinds import catalogue
 from flyball_trainer.rows import TrainingRows
@@ -161,7 +162,7 @@ def test_a_slice_that_nobody_hears_of_any_more_does_not_hold_a_succession_for_go
     state, findings = folded(rows, under=plan)
     assert superior(findings) == ["other"]
     waited = of_kind(findings, Superior)[0].blocks
-    assert waited > 2 * state.comparisons["other"].reached, "it leaned, so it was waited for"
+    assert waited == PATIENCE * state.comparisons["other"].reached
 
 
 def test_a_weekly_pattern_is_judged_by_whole_weeks() -> None:

@@ -97,7 +97,7 @@ def runs(size: Size) -> Section:
 
 def delays(size: Size) -> Section:
     """Succession and rollback in one table."""
-    streams, blocks = size.of(200, 24), size.of(1_500, 500)
+    streams, blocks = size.of(150, 24), size.of(1_500, 500)
     still, before = noise("normal", 410, streams, blocks), size.of(100, 60)
     rows, claims, told = list[list[str]](), list[Claim](), plan(A, tolerance=0.25 * SPREAD)
     for effect in EFFECTS:
