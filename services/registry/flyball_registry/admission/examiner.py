@@ -6,6 +6,7 @@ its children when its time is up. It ends itself when its input closes: the regi
 """
 
 import ctypes
+import gc
 import os
 import pickle
 import resource
@@ -45,6 +46,7 @@ def main() -> None:
     warm_up()
     if "signed" in sys.argv:
         import model_signing  # noqa: F401, PLC0415 - heavy, and every fork would load it anew
+    gc.freeze()  # a fork that looks for garbage would copy all that we share with it
     os.nice(NICENESS)  # only now: a busy machine would take long over the imports
     _say(answers, READY)
     while (order := _heard()) is not None:

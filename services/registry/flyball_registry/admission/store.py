@@ -79,15 +79,15 @@ async def fetch(
     said = None if manifest is None else parsed(manifest, len(expected.features))
     if not isinstance(said, Manifest):
         return Found(size_bytes, onnx, manifest, signature, signed)
-    rows = await _within(
-        objects, expected_key(digest), MAX_EXPECTED_BYTES * bool(said.expected_digest)
+    precisions = sorted({variant.precision for variant in said.variants})
+    rows, *forms = await asyncio.gather(
+        _within(objects, expected_key(digest), MAX_EXPECTED_BYTES * bool(said.expected_digest)),
+        *(_within(objects, variant_key(digest, p), expected.max_bytes) for p in precisions),
     )
-    forms: dict[str, bytes] = {
-        precision: form
-        for precision in sorted({variant.precision for variant in said.variants})
-        if (form := await _within(objects, variant_key(digest, precision), expected.max_bytes))
+    variants: dict[str, bytes] = {
+        p: form for p, form in zip(precisions, forms, strict=True) if form is not None
     }
-    return Found(size_bytes, onnx, manifest, signature, signed, rows, forms)
+    return Found(size_bytes, onnx, manifest, signature, signed, rows, variants)
 
 
 async def _within(objects: Objects, key: str, max_bytes: int) -> bytes | None:
