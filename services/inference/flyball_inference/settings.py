@@ -39,7 +39,7 @@ class Settings(KitSettings):
     precisions: str = Field(
         default=", ".join(PRECISIONS),
         pattern=rf"^{PRECISION}( *, *{PRECISION})*$",
-        description="Comma-separated forms of a model that may run here, the preferred one first; "
+        description="Comma-separated forms of a model that may run here; "
         "the deployer chooses one that every runtime of a pipeline can run.",
     )
     model_memory_mb: float = Field(
