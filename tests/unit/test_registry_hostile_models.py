@@ -2,7 +2,11 @@
 
 import asyncio
 import os
+import pickle
+import select
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +15,7 @@ from tests.unit import hostile_models
 from tests.unit.hostile_models import CLASSES, Bundle, Maker
 
 from flyball_registry.admission.claims import Expected, Signers, outside
-from flyball_registry.admission.frames import Limits, Order, Outcome, refused
+from flyball_registry.admission.frames import HEADER, Limits, Order, Outcome, refused
 from flyball_registry.admission.isolation import Examiner
 
 FEATURES = ("load.last", "load.mean", "users.last")
@@ -163,3 +167,25 @@ async def examining(examiner: Examiner, gone: set[int]) -> int:
             if pid is not None and pid not in gone and forks(pid):
                 return pid
             await asyncio.sleep(0.005)
+
+
+def test_when_the_registry_is_gone_so_are_its_examiner_and_what_that_examines() -> None:
+    command = [sys.executable, "-I", "-m", "flyball_registry.admission.examiner"]
+    limits = map(str, Limits(cpu_s=60, wall_s=120, memory_bytes=700_000_000))
+    bundle = MAKE.bundle("slow", "", change=lambda m: hostile_models.products(m, 400))
+    order = pickle.dumps(Order(bundle.told, bundle.found(), expected(MAKE)))
+    with subprocess.Popen(
+        [*command, *limits], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.read(HEADER.size) == HEADER.pack(0)
+        process.stdin.write(HEADER.pack(len(order)) + order)
+        process.stdin.flush()
+        while not (found := forks(process.pid)):
+            select.select([], [], [], 0.005)
+        handle = os.pidfd_open(found[0])
+        process.stdin.close()
+        assert process.wait(60) == 0
+        assert select.select([handle], [], [], 60)[0] == [handle]  # readable once it has ended
+        os.close(handle)
