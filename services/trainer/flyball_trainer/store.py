@@ -27,8 +27,8 @@ from flyball_proto.spec import Pipeline, Source
 from flyball_trainer.bundling.signing import model_signature
 
 MAX_ONNX_BYTES: Final = 256 << 20
-MAX_DATASET_BYTES: Final = 4 << 30
-"""The largest that is read back; a trainer's window is far below."""
+MAX_DATASET_BYTES: Final = 1 << 30
+"""The largest that is read back, to train a model again: 16 times the default window."""
 MEASURED: Final = frozenset({"bom.cdx.json", "card.json", "card.md"})
 """Files that tell what was measured: made again they may read otherwise, and the first ones stay."""
 NO_KEY: Final = "models carry no OpenSSF signature: set FLYBALL_TRAINER_MODEL_SIGNING_KEY_FILE to an EC P-256 key"

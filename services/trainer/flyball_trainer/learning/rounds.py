@@ -83,9 +83,8 @@ class Rounds:
                 return "refused" if found.retry else "failed"
             self.steps.reach(trainer, "publishing")
             fitted = clock.utc_now() - timedelta(seconds=found.convert_s)
-            bundle = asyncio.ensure_future(self._publishing.store(found))
-            await asyncio.gather(bundle, *storing)
-            return Stored(found, bundle.result(), fitted)
+            await asyncio.gather(*storing)  # first: where the manifest lies, all lies
+            return Stored(found, await self._publishing.store(found), fitted)
         except (PermanentError, TransientError) as error:
             await self._fail(job, error.kind, str(error), "a training that comes to its end")
             return "failed"

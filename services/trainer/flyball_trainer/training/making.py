@@ -6,17 +6,19 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from flyball_proto.bundles import encode_expected
-from flyball_proto.events import Manifest, Variant
+from flyball_proto.bundles import Expected, encode_expected
+from flyball_proto.columns import Column
+from flyball_proto.events import Manifest
 from flyball_trainer.bundling.papers import papers
 from flyball_trainer.forms.convert import INPUT, OUTPUT, bundle
 from flyball_trainer.kinds.catalogue import Fitted
 from flyball_trainer.training import variants
 from flyball_trainer.training.expected import expected
 from flyball_trainer.training.fitting import NotTrained, Order, Trained
-from flyball_trainer.training.parity import Parity, compare
+from flyball_trainer.training.parity import TOLERANCE, Parity, compare
 from flyball_trainer.training.platform import platform_key
 from flyball_trainer.training.report import Asked, Report, holdout_report, warnings
+from flyball_trainer.training.running import scores
 from flyball_trainer.training.split import Split
 from flyball_trainer.training.weights import weights_of
 
@@ -44,24 +46,36 @@ def made(
     written = encode_expected(known)
     draft = _draft(order, parts, settled, dataset_digest, hashlib.sha256(written).hexdigest())
     onnx, manifest = bundle(fitted.form, draft)
-    parity = compare(fitted, onnx, held, task=order.task, names=order.features)
-    if not isinstance(parity, Parity) or not parity.holds:
-        needed = "an ONNX form that answers as the fitted model does; change the parameters"
-        return NotTrained("parity", parity.sentence, needed, False)
+    parity = _proven(order, fitted, onnx, held, known)
+    if isinstance(parity, NotTrained):
+        return parity
     smaller = [variants.made(onnx, precision, known, order.task) for precision in order.variants]
-    files = {
-        f"model.{v.variant.precision}.onnx": v.onnx for v in smaller if isinstance(v, variants.Made)
-    }
-    offered = tuple(v.variant for v in smaller if isinstance(v, variants.Made))
-    manifest = manifest.model_copy(update={"variants": offered})
+    offered = [found for found in smaller if isinstance(found, variants.Made)]
+    manifest = manifest.model_copy(update={"variants": tuple(v.variant for v in offered)})
     asked = Asked.of(order.task, order.features, order.classes, fitted.importance)
     report = holdout_report(parts, fitted.scores(held), asked)
     told = [*warnings(parts, report, asked), *_left_out(smaller)]
-    report |= _more(parity, settled, offered, told)
+    report |= _more(parity, settled, manifest, told)
+    files = {f"model.{found.variant.precision}.onnx": found.onnx for found in offered}
     files |= {"expected.bin": written, **papers(manifest, len(onnx), report)}
     convert_s = time.perf_counter() - began
     short = tuple(said[:MAX_WARNING_CHARS] for said in told[:MAX_WARNINGS])
     return Trained(onnx, manifest, report, parquet, dataset_digest, fit_s, convert_s, files, short)
+
+
+def _proven(
+    order: Order, fitted: Fitted, onnx: bytes, held: Column, known: Expected
+) -> Parity | NotTrained:
+    """Whether the ONNX form answers as the model does, on its edges and on what others will look at."""
+    parity = compare(fitted, onnx, held, task=order.task, names=order.features)
+    if not isinstance(parity, Parity) or not parity.holds:
+        needed = "an ONNX form that answers as the fitted model does; change the parameters"
+        return NotTrained("parity", parity.sentence, needed, False)
+    apart = variants.distance(known.score, scores(onnx, known.feature), order.task)
+    if not apart <= TOLERANCE:
+        found = f"a score {apart:.3g} from the fitted model's on its expected rows"
+        return NotTrained("parity", found, f"at most {TOLERANCE:g}; change the parameters", False)
+    return parity
 
 
 def _draft(
@@ -94,9 +108,7 @@ def _draft(
     )
 
 
-def _more(
-    parity: Parity, settled: "Settled", offered: tuple[Variant, ...], told: list[str]
-) -> Report:
+def _more(parity: Parity, settled: "Settled", manifest: Manifest, told: list[str]) -> Report:
     """What the report says beside the holdout."""
     return {
         "parity": {
@@ -106,7 +118,7 @@ def _more(
             "nodes": parity.nodes,
             "all_nodes": parity.all_nodes,
         },
-        "variants": [v.model_dump(mode="json") for v in offered],
+        "variants": [v.model_dump(mode="json") for v in manifest.variants],
         "trials": [asdict(trial) for trial in settled.trials],
         "warnings": told,
     }

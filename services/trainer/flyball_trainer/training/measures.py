@@ -67,8 +67,7 @@ def measures(question: Question, label: Column, scores: Column, weight: Column) 
     said: Values = {"rows": len(label), "loss": mean(question.losses(label, scores), weight)}
     if question.task == "regression":
         bias = mean(scores[:, 0] - label, weight)
-        squared = mean((scores[:, 0] - label) ** 2, weight)
-        return said | {"bias": bias, "rmse": squared**0.5}
+        return said | {"bias": bias, "rmse": _root(scores[:, 0] - label, weight)}
     confusion = confusion_of(question, label, scores, weight)
     said["accuracy"] = float(np.trace(confusion) / confusion.sum())
     said["precision"] = _share(confusion, confusion.sum(axis=0), question.task)
@@ -107,6 +106,12 @@ def calibration(question: Question, label: Column, scores: Column, weight: Colum
         bins.append({"rows": int(chosen.sum()), **inside})
         error += float(weight[chosen].sum() / weight.sum()) * abs(inside["said"] - inside["came"])
     return {"calibration": bins, "calibration_error": error}
+
+
+def _root(error: Column, weight: Column) -> float:
+    """Root of the mean square, also of numbers whose squares are too large."""
+    largest = float(np.abs(error).max()) or 1.0
+    return largest * mean((error / largest) ** 2, weight) ** 0.5
 
 
 def _share(confusion: Column, whole: Column, task: str) -> float | None:

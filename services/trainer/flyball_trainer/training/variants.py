@@ -73,7 +73,8 @@ def made(model: bytes, precision: Precision, expected: Expected, task: str) -> M
 
 def distance(native: Column, other: Column, task: str) -> float:
     """Largest distance of two scores f64 (n, outputs); infinite where one is not finite."""
-    apart = np.abs(native - other) / scale(native, task)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(native - other) / scale(native, task)
     return float(np.where(np.isfinite(apart), apart, np.inf).max())
 
 
