@@ -57,11 +57,17 @@ def test_a_succession_comes_with_the_end_of_a_whole_season_of_bets(
 def test_between_two_ends_a_better_one_is_said_to_wait_and_for_how_long() -> None:
     plan = design(season_ms=30 * BLOCK_MS)
     values = [0.01 + 0.05 * sign for sign in (1, 1, -1, -1) * 20]
-    waiting, said = after(begun(plan), values[:78], plan)
+    waiting, said = after(begun(plan), values[:48], plan)
     assert said == []
-    assert waiting.verdict(78 * BLOCK_MS, plan)[0] == "continue"
-    assert waiting.season_left_ms(78 * BLOCK_MS, plan.season_ms) == 2 * BLOCK_MS
+    assert waiting.season_left_ms(48 * BLOCK_MS, plan.season_ms) == 2 * BLOCK_MS
     assert begun(plan).season_left_ms(5 * BLOCK_MS, plan.season_ms) == plan.season_ms
+    later, said = after(waiting, values[48:] + better(19), plan, 48)
+    assert said == []
+    assert later.season_left_ms(99 * BLOCK_MS, plan.season_ms) == 0
+    assert later.verdict(99 * BLOCK_MS, plan) == (
+        "continue",
+        "better so far, to be decided when the next season is whole",
+    )
 
 
 def sites(values: Sequence[tuple[float, float]], plan: Design) -> tuple[Comparison, list[Outcome]]:

@@ -59,7 +59,7 @@ def test_before_anything_is_known_a_whole_season_is_left_and_nothing_is_labelled
 
 
 @pytest.mark.parametrize(
-    ("season", "blocks", "left"), [(0, 30, 0), (100, 30, 70), (100, 100, 0), (100, 140, 0)]
+    ("season", "blocks", "left"), [(0, 30, 0), (100, 30, 90), (100, 120, 0), (100, 140, 0)]
 )
 def test_the_season_is_used_up_by_the_comparison_that_runs_longest(
     season: int, blocks: int, left: int

@@ -155,11 +155,11 @@ class Comparison(Wire):
         return not self.reached or self.bets.base_blocks < PATIENCE * self.reached
 
     def season_left_ms(self, now_ms: int, season_ms: int) -> int:
-        """Until the next whole number of seasons; from the pilot's end on they are counted."""
+        """Until the first season is whole, from the pilot's end on; the whole of it before that."""
         begun = self._begun_ms(self.bets)
-        if not season_ms or begun is None:
-            return season_ms
-        return season_ms - (now_ms - begun) % season_ms
+        if self.seasons or not season_ms:
+            return 0
+        return season_ms if begun is None else max(0, season_ms - (now_ms - begun))
 
     def outcome(self, word: Word, detail: str, end_ms: int) -> Outcome:
         """A word to be announced, with all figures beside it."""

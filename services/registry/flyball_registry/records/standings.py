@@ -6,7 +6,6 @@ from typing import Final
 from flyball_proto import progress
 from flyball_proto.progress import Comparison, Standings
 from flyball_registry.contract import Contract
-from flyball_registry.evidence.blocks import UNSET
 from flyball_registry.evidence.design import ACTIVE
 from flyball_registry.records.figures import columns
 from flyball_registry.records.scoreboard import Effect, Figures, Mean, Scoreboard, Standing
@@ -55,11 +54,9 @@ def _labelled(active: Figures, task: str) -> int:
 
 def _season_left_ms(board: Scoreboard, contract: Contract) -> int:
     """Of the comparison that has run longest; a whole season while none has begun."""
-    season_ms = contract.design.season_ms if contract.design else 0
-    begun = [c.first_ms for c in board.state.comparisons.values() if c.first_ms >= 0]
-    if not begun or board.state.open_ms == UNSET:
-        return season_ms
-    return min(season_ms, max(0, season_ms - (board.state.open_ms - min(begun))))
+    season_ms, now_ms = contract.design.season_ms if contract.design else 0, board.state.open_ms
+    begun = [c for c in board.state.comparisons.values() if c.first_ms >= 0]
+    return min((c.season_left_ms(now_ms, season_ms) for c in begun), default=season_ms)
 
 
 def _comparison(one: Standing) -> Comparison:
