@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from nats.js.errors import NotFoundError
 from tests.broker import chain
 from tests.broker.inference_world import World
 from tests.unit.inference_models import Made, deployment
@@ -36,6 +37,8 @@ from flyball_proto.runtimes import RuntimeState
 from flyball_proto.spec import digest8
 
 ELEMENTS = 200
+READ_S = 300.0
+"""To read everything back; a failure, not a measure."""
 
 
 class Runtime:
@@ -229,23 +232,27 @@ SCORES = [round(0.1 + i / 16, 6) for i in range(12)]
 
 
 async def stored(world: World, subject: str, rows: int) -> list[tuple[float, int, bytes]]:
-    """Every message of a subject as (stored at, ms; last row; data), up to a row."""
-    sub = await world.client.jetstream().subscribe(subject)
+    """Every message of a subject as (stored at, ms; last row; data), once the last row is there."""
+    js = world.client.jetstream()
+    stream = streams.FEATURES if subject.startswith("features.") else streams.DECISIONS
     found: list[tuple[float, int, bytes]] = []
-    try:
+    after = 1
+    async with asyncio.timeout(READ_S):
         while not found or found[-1][1] < rows:
-            message = await sub.next_msg(chain.WAIT_S)
-            if not message.data:
-                continue
-            if subject.startswith("features."):
-                last = decode_features(message.data).flow.last
-            else:
-                last = decode_decisions(message.data).flow.last
-            at_ms = message.metadata.timestamp.timestamp() * 1000
-            found.append((at_ms, last, message.data))
-    finally:
-        await sub.unsubscribe()
+            try:
+                message = await js.get_msg(stream.name, seq=after, subject=subject, next=True)
+            except NotFoundError:
+                continue  # not decided yet
+            after = (message.seq or 0) + 1
+            if message.data and message.time is not None:
+                at_ms = message.time.timestamp() * 1000
+                found.append((at_ms, _last_row(stream, message.data), message.data))
     return found
+
+
+def _last_row(stream: streams.Stream, data: bytes) -> int:
+    decode = decode_features if stream is streams.FEATURES else decode_decisions
+    return decode(data).flow.last
 
 
 def waits_ms(
