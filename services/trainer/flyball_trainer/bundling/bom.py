@@ -13,7 +13,6 @@ from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
-from packageurl import PackageURL
 
 from flyball_proto.events import Manifest
 
@@ -38,6 +37,9 @@ def bill(manifest: Manifest, report: Mapping[str, Any]) -> dict[str, Any]:
     del said["metadata"]["timestamp"]
     said["metadata"].pop("tools", None)
     said["metadata"]["component"]["modelCard"] = _card(manifest, report)
+    for part in said.get("components", []):
+        if part["type"] == "library":
+            part["purl"] = f"pkg:pypi/{part['name']}@{part['version']}"
     return said
 
 
@@ -89,7 +91,6 @@ def _libraries(manifest: Manifest) -> Iterator[Component]:
                 name=name,
                 version=version,
                 bom_ref=f"library:{name}",
-                purl=PackageURL("pypi", name=name, version=version),
             )
 
 

@@ -5,6 +5,7 @@ absolute error. The calibration error is the expected one over ten bins of equal
 2015); for multiclass it is about the class that was answered (Guo et al. 2017).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -111,7 +112,7 @@ def calibration(question: Question, label: Column, scores: Column, weight: Colum
 def _root(error: Column, weight: Column) -> float:
     """Root of the mean square, also of numbers whose squares are too large."""
     largest = float(np.abs(error).max()) or 1.0
-    return largest * mean((error / largest) ** 2, weight) ** 0.5
+    return largest * math.sqrt(mean((error / largest) ** 2, weight))
 
 
 def _share(confusion: Column, whole: Column, task: str) -> float | None:
