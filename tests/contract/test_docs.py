@@ -204,5 +204,7 @@ def test_every_subject_event_and_field_that_is_named_exists(path: Path) -> None:
         if first in PREFIXES or first in EVENT_DOMAINS:
             is_subject = any(could_be_same(found, subject) for subject in plain)
             is_field = f"| `spec.{found}" in fields
-            is_file = found.rsplit(".", 1)[-1] in {"json", "md", "onnx", "py", "yaml", "parquet"}
+            is_file = found.rsplit(".", 1)[-1] in {
+                    "bin", "json", "md", "onnx", "parquet", "py", "sig", "yaml",
+                }  # fmt: skip
             assert is_subject or is_field or is_file, f"{name_of(path)}: {found}"
