@@ -100,6 +100,7 @@ async def event(client: Client, kind: type[E], pipeline: str, nth: int = 1) -> E
     try:
         for _ in range(nth):
             message = await sub.next_msg(WAIT_S)
+            await message.ack()  # else it comes again after half a minute, and counts twice
     finally:
         await sub.unsubscribe()
     return kind.model_validate_json(message.data)

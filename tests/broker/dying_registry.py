@@ -18,6 +18,7 @@ from flyball_kit import connect, objects, samples, service, settle  # noqa: F401
 from flyball_kit.announce import Announcer
 from flyball_kit.kv import Kv
 from flyball_kit.run import main
+from flyball_proto.progress import ModelsScored
 from flyball_registry.records.scoreboard import Scoreboard
 
 
@@ -27,6 +28,11 @@ def saved(_: object, key: str, value: object) -> str:
         return f"record {key}"
     read = sum(place.samples for place in value.places.values())
     return f"board {value.mark} {value.number} {read}"
+
+
+def told(_: object, event: object, message_id: str) -> str:
+    """What telling an event is called; scores are told often and for people, so all are one step."""
+    return "tell scores" if isinstance(event, ModelsScored) else f"tell {message_id}"
 
 
 def kill(pid: int, number: int) -> None:
@@ -64,5 +70,5 @@ if __name__ == "__main__":
     connect.ACK_WAIT_S = ACK_WAIT_S
     settle.HEARTBEAT_S = ACK_WAIT_S / 3
     deadly(Kv, "save", saved)
-    deadly(Announcer, "publish", lambda _, event, message_id: f"tell {message_id}")
+    deadly(Announcer, "publish", told)
     sys.exit(supervise())
