@@ -13,7 +13,7 @@ bet won lies outside.
 Neighbouring blocks must not be correlated: after 40, 50, 60, 70 and 80 base blocks their lag-1
 autocorrelation is looked at; while it is 0.2 or more the block doubles (at most four times) and all
 kept blocks are folded again, each the mean of its base blocks. No verdict before 40 blocks of the
-size in force. Measured: tests/unit/test_registry_null_streams.py.
+size in force. Measured: docs/evidence.md.
 """
 
 import math
