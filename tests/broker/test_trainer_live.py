@@ -38,6 +38,7 @@ from flyball_proto.spec import digest8, feature_names
 from flyball_registry.admission.checks import examine
 from flyball_registry.admission.claims import Expected, Signers
 from flyball_registry.admission.store import fetch
+from flyball_trainer.reproducing.answering import NotReproducedError, Reproducing
 from flyball_trainer.seatzero.baseline import baseline
 from flyball_trainer.seatzero.onnxfile import write
 from flyball_trainer.store import Bundles
@@ -127,6 +128,9 @@ async def test_a_stored_model_is_trained_again_when_asked_one_at_a_time(
         assert unknown.error
         assert unknown.error.kind == "not-found"
     assert await chain.count(provisioned, ModelTrained, unique) == 2
+    impatient = Reproducing(Bundles(Objects(KitSettings(**common)), None), 0.05)
+    with pytest.raises(NotReproducedError, match=r"was not trained again within 0\.05 s"):
+        await impatient.reproduce(Reproduce(pipeline=unique, digest=event.digest))
 
 
 async def test_a_bundle_is_signed_with_the_trainers_key(

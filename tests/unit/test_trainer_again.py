@@ -163,16 +163,18 @@ def test_a_manifest_that_names_no_data_set_or_too_many_rows_is_refused(
 
 
 @pytest.mark.parametrize(
-    "guess",
+    ("guess", "task"),
     [
-        Guess(0.5, 0, logistic=Logistic(0.9, 20.0)),
-        Guess(0.5, 1, repeated=Repeated(0.35)),
-        Guess(3.5, 1),
-        Guess(1 / 3),
+        (Guess(0.5, 0, logistic=Logistic(0.9, 20.0)), "binary"),
+        (Guess(0.5, 1, repeated=Repeated(0.35)), "binary"),
+        (Guess(3.5, 1), "regression"),
+        (Guess(1 / 3), "multiclass"),
+        (Guess(1 / 3, 1, repeated=Repeated(0.35)), "multiclass"),
     ],
 )
-def test_a_baseline_is_written_again_from_its_manifest(guess: Guess) -> None:
-    _, manifest = write(Baseline("p", "binary", "d" * 64, ("a", "b"), guess))
+def test_a_baseline_is_written_again_from_its_manifest(guess: Guess, task: str) -> None:
+    classes = CLASSES if task == "multiclass" else ()
+    _, manifest = write(Baseline("p", task, "d" * 64, ("a", "b"), guess, classes))
     assert baselines.again(manifest).holds
     other = manifest.model_copy(update={"parameters": {**manifest.parameters, "prior": 0.25}})
     assert not baselines.again(other).holds

@@ -26,6 +26,7 @@ def again(manifest: Manifest) -> Reproduction:
             manifest.feature_digest,
             manifest.features,
             _guess(manifest),
+            manifest.classes,
         )
     )
     same = new.digest == manifest.digest
