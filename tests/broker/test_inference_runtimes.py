@@ -90,6 +90,19 @@ async def test_a_runtime_says_what_it_can_and_what_is_in_force_and_leaves_nothin
     assert await left(world) == []
 
 
+async def test_a_key_that_somebody_took_away_comes_back_with_the_next_change(world: World) -> None:
+    await world.store(world.made)
+    await world.point(deployment(1, world.made))
+    kv: Kv[RuntimeState] = Kv(lambda: world.client, streams.RUNTIMES, RuntimeState)
+    async with chain.running(build(world.settings())):
+        found = await said(world, lambda state: state.epoch == 1 and not state.trouble)
+        key = f"{found.instance}.{world.name}"
+        _, revision = await kv.load(key)
+        await kv.delete(key, revision=revision)
+        await world.point(deployment(2, world.made))
+        assert (await said(world, lambda state: state.epoch == 2)).instance == found.instance
+
+
 async def test_what_cannot_be_loaded_is_said_until_something_else_is_in_force(world: World) -> None:
     await world.store(world.made)
     await world.point(deployment(1, world.made))

@@ -5,7 +5,7 @@ from typing import Final
 from flyball_deployer.activating import Activation
 from flyball_deployer.steering import Order
 from flyball_kit.acts import Acts
-from flyball_kit.errors import TransientError
+from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.commands import (
     DeploymentReply,
     Failure,
@@ -33,7 +33,7 @@ class Orders:
         """Do it, or say exactly why not; both are recorded before the reply."""
         try:
             found = await self._activation.obey(order)
-        except TransientError as error:
+        except (PermanentError, TransientError) as error:
             await self._record(order, failed=str(error))
             raise
         if isinstance(found, Failure):

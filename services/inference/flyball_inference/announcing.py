@@ -42,6 +42,7 @@ class Announcing:
         self._runtimes, self._able, self._standings = runtimes, able, standings
         self._said: dict[str, _Said] = {}
         self._woken, self._stopping = asyncio.Event(), False
+        self._trouble = ""
 
     def changed(self) -> None:
         """Something may be in force now that was not."""
@@ -55,8 +56,9 @@ class Announcing:
             wait_s = ANNOUNCED_EVERY_S
             try:
                 await self._announce()
+                self._trouble = ""
             except (PermanentError, TransientError) as error:
-                log.warning("what runs here is not announced, and tried again: %s", error)
+                self._complain(str(error))
                 wait_s = RETRY_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -106,6 +108,11 @@ class Announcing:
             said = self._said.pop(pipeline)
             with suppress(PermanentError, TransientError):  # it grows too old by itself
                 await self._runtimes.delete(self._key(pipeline), revision=said.revision)
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._trouble:
+            log.warning("what runs here is not announced, and tried again: %s", reason)
+        self._trouble = reason
 
     def _key(self, pipeline: str) -> str:
         return f"{self._able.instance}.{pipeline}"
