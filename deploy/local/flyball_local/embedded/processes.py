@@ -55,7 +55,11 @@ def find_binary(name: str) -> Path:
 def start_process(
     command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
 ) -> Child:
-    """Start a child in its own process group that dies with the calling thread."""
+    """Start a child in its own process group that dies with the calling thread.
+
+    Not in a session of its own: Linux shares the processor out by session first (`autogroup`), and
+    the low priority of a training would count for nothing beside the other services.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     trim_log(log)
     with log.open("ab") as sink:
@@ -65,7 +69,7 @@ def start_process(
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=env,
-            start_new_session=True,
+            process_group=0,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - no other way in; it only calls prctl
         )
 
