@@ -5,7 +5,8 @@
 At 10 000 rows a second, in turns without trainings and with four that begin again as soon as they end
 (20 000 rows, 66 features, 100 trees, in the trainer's own worker processes). Priorities to compare:
 `own` is what the workers give themselves; `nice10`, `nice19`, `batch` and `idle` are set from here.
-Prints p99 of each turn, the medians and their ratio. Other load on the machine hits both alike.
+Each turn waits up to `QUIET_S` for a machine that does little else. Prints p99 of each turn, how much
+of the machine others took meanwhile, the medians and their ratio.
 """
 
 import asyncio
@@ -13,8 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -33,6 +33,7 @@ from flyball_trainer.training.fitting import Order, Trained
 from flyball_trainer.workers.pool import Workers
 
 TRAININGS, ROWS, WIDTH, RATE = 4, 20_000, 66, 10_000.0
+QUIET_S, QUIET_PERCENT = 120.0, 30.0
 POLICIES = {"idle": os.SCHED_IDLE, "batch": os.SCHED_BATCH}
 
 
@@ -68,15 +69,15 @@ class Trainings:
         """Start the four processes, and fit once in each."""
         await asyncio.gather(*(self.workers.train(self.order) for _ in range(TRAININGS)))
 
-    @asynccontextmanager
-    async def running(self, priority: str) -> AsyncIterator[None]:
-        """Train on and on; a training under way at the end is waited for."""
+    async def beside(self, bench: Bench, load: plan.Run, turn: int, priority: str) -> float:
+        """The p99 of a turn in which they train; what is under way at its end is waited for."""
         for pid in self.workers.pids if priority != "own" else ():
             demote(pid, priority)
+        await quiet()
         self.done, ended = [], asyncio.Event()
         tasks = [asyncio.create_task(self._again(ended)) for _ in range(TRAININGS)]
         try:
-            yield
+            return await one(bench, load, f"{turn} with, {priority}", self, wait=False)
         finally:
             ended.set()
             await asyncio.gather(*tasks)
@@ -101,11 +102,9 @@ async def measured(pairs: int, seconds: float, priorities: list[str]) -> None:
             await bench.run(plan.WARM_UP)
             await trainings.warm_up()
             for turn in range(pairs):
-                plain.append(await one(bench, load, f"{turn} without"))
+                plain.append(await one(bench, load, f"{turn} without", trainings))
                 for priority in priorities:
-                    async with trainings.running(priority):
-                        found = await one(bench, load, f"{turn} with, {priority}")
-                    beside[priority].append(found)
+                    beside[priority].append(await trainings.beside(bench, load, turn, priority))
                     took = median(trainings.done)
                     print(f"   {len(trainings.done)} trainings of {took:.1f} s", flush=True)
             await bench.close()
@@ -119,16 +118,44 @@ async def measured(pairs: int, seconds: float, priorities: list[str]) -> None:
         )
 
 
-async def one(bench: Bench, load: plan.Run, name: str) -> float:
+async def one(
+    bench: Bench, load: plan.Run, name: str, trainings: Trainings, *, wait: bool = True
+) -> float:
     """The p99 of one turn, milliseconds."""
-    psutil.cpu_percent()
+    if wait:
+        await quiet()
+    own = [psutil.Process(pid) for pid in (os.getpid(), *trainings.workers.pids)]
+    before, busy = sum(map(spent, own)), busy_s()
+    began = time.perf_counter()
     result = await bench.run(load)
+    whole = (time.perf_counter() - began) * (psutil.cpu_count() or 1)
+    used = sum(result.cpu_s.values()) + sum(map(spent, own)) - before
     print(
         f"{name}: p50 {result.p50_ms:.2f} p99 {result.p99_ms:.2f} max {result.max_ms:.1f} ms, "
-        f"{result.rows_per_s:.0f} rows/s, machine busy {psutil.cpu_percent():.0f} %",
+        f"{result.rows_per_s:.0f} rows/s, others took {(busy_s() - busy - used) / whole:.0%}",
         flush=True,
     )
     return result.p99_ms
+
+
+async def quiet() -> None:
+    """Wait for a machine that does little else, but not for ever."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < QUIET_S:
+        if await asyncio.to_thread(psutil.cpu_percent, 2.0) < QUIET_PERCENT:
+            return
+
+
+def spent(process: psutil.Process) -> float:
+    """Processor seconds so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def busy_s() -> float:
+    """Processor seconds that the machine has worked."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 if __name__ == "__main__":
