@@ -51,6 +51,7 @@ MAY_PUBLISH = {
     "model.congestion.training-failed": "trainer",
     "model.congestion.admitted": "registry",
     "model.congestion.refused": "registry",
+    "model.congestion.scored": "registry",
     "evaluation.congestion.reached": "registry",
     "drift.congestion.detected": "registry",
     "deployment.congestion.activated": "deployer",

@@ -1,5 +1,6 @@
 """The measures that people read, against scikit-learn as the oracle, and what a record of them weighs."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from tests.unit.evidence_rows import BLOCK_MS, design, folded, scored, seat, tim
 
 from flyball_proto import streams
 from flyball_proto.progress import Measures
-from flyball_registry.evidence.design import MAX_TRAINERS
+from flyball_registry.contract import Contract
+from flyball_registry.evidence.design import MAX_TRAINERS, Design
 from flyball_registry.evidence.evaluation import State, fold
 from flyball_registry.evidence.losses import errors
 from flyball_registry.evidence.measures import MAX_MATRIX, Layout, added, measures
 from flyball_registry.records.scoreboard import Scoreboard
+from flyball_registry.records.standings import standings
 
 N = 3_000
 RNG = np.random.default_rng(5)
@@ -125,19 +128,22 @@ def test_what_was_never_answered_or_never_true_has_no_precision_or_recall() -> N
 # --- records ---------------------------------------------------------------------------------------
 
 
+def plan_of(classes: int) -> Design:
+    """With as many slice labels as can be."""
+    task: Any = "multiclass" if classes else "binary"
+    return design(task=task, classes=classes, slices=tuple(f"label{i}" for i in range(8)))
+
+
 def board_of(classes: int, columns: list[str]) -> Scoreboard:
     """A scoreboard with as many slices as are told apart."""
-    time_ms = times(60, 40)
+    time_ms, plan = times(60, 40), plan_of(classes)
     n, rng = len(time_ms), np.random.default_rng(3)
-    task: Any = "multiclass" if classes else "binary"
-    labels = tuple(f"label{i}" for i in range(8))
-    plan = design(task=task, classes=classes, slices=labels)
     said = {
         name: rng.dirichlet(np.ones(classes), n) if classes else rng.random(n) for name in columns
     }
     label = rng.integers(0, classes or 2, n)
     weight = rng.uniform(1, 20, n)
-    slices = {name: rng.integers(0, 9, n).astype(str).tolist() for name in labels}
+    slices = {name: rng.integers(0, 9, n).astype(str).tolist() for name in plan.slices}
     rows = scored(time_ms, label, said, slices=slices, weight=weight)
     return Scoreboard(pipeline="p", feature_digest="f", state=folded(rows, under=plan)[0])
 
@@ -234,3 +240,17 @@ def test_slices_are_told_apart_in_order_of_appearance_and_the_others_are_pooled(
     assert (one.rows, one.accuracy, one.calibration) == (2, 1.0, ())
     assert (pool.rows, pool.accuracy) == (32, pytest.approx(6 / 16))
     assert pool.confusion == ((0.0, 20.0), (0.0, 12.0))
+
+
+@pytest.mark.parametrize("classes", [0, MAX_MATRIX, 64])
+def test_the_standings_of_many_classes_stay_under_200_kb(classes: int) -> None:
+    names = [f"trainer-{i:02}-{'x' * 40}" for i in range(MAX_TRAINERS)]
+    board, plan = board_of(classes, ["active", "anchor", *names]), plan_of(classes)
+    task, labels = plan.task, plan.slices
+    contract = Contract(
+        "p", "f", frozenset(), plan, "", labels, BLOCK_MS, 100, 1, task, "brier", classes
+    )
+    shown = standings(board.shown(plan), contract, datetime(2026, 1, 1, tzinfo=UTC))
+    assert all(one.whole.rows and one.slices for one in shown.figures)
+    size = len(shown.model_dump_json())
+    assert size < 200_000, f"{size:,} bytes"
