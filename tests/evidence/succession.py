@@ -18,14 +18,15 @@ SCALE = 0.05
 """A stream of spread 1 becomes losses of this spread; the test does not depend on it."""
 
 CHUNK = 250
+FRESH = Bets(margin=0.0)
 
 Looks = tuple[Array, Array, Array, int]
 """Base blocks, blocks and log E (t,) at every block, and base blocks in one block at last."""
 
 
-def looks(values: Array) -> Looks:
+def looks(values: Array, bets: Bets = FRESH) -> Looks:
     """What the production code says of a stream, block by block."""
-    bets, base, blocks, log_e = Bets(margin=0.0), list[int](), list[int](), list[float]()
+    base, blocks, log_e = list[int](), list[int](), list[float]()
     for start in range(0, len(values), CHUNK):
         bets, path = extend(bets, (SCALE * values[start : start + CHUNK]).tolist())
         base += path.base_blocks
