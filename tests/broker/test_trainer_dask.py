@@ -1,13 +1,17 @@
 """Trees that are fitted on a real Dask cluster of two processes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+import psutil
 import pytest
 from distributed import Client
 from onnx import ModelProto
@@ -123,6 +127,24 @@ def test_few_rows_are_fitted_by_one_worker_alone(far_order: Callable[..., Order]
         far_order(rows=few, parameters={"n_estimators": 12, "boosting": "dart"}, executor="process")
     )
     assert loss(alone) == pytest.approx(loss(here), abs=1e-6)
+
+
+def test_a_dask_worker_that_dies_in_a_fit_is_said() -> None:
+    long = {"n_estimators": 2_000, "num_leaves": 500, "min_data_in_leaf": 1}
+    with cluster(2) as address, ThreadPoolExecutor(1) as beside:
+        with Client(address, set_as_default=False) as client:
+            victim = psutil.Process(min(client.run(os.getpid).values()))
+            client.run(import_module, "lightgbm")
+        busy_s = victim.cpu_times().user + 1.0
+        rows = training_rows(1_500)
+        asked = order(executor="dask", scheduler=address, rows=rows, parameters=long)
+        training = beside.submit(train, asked)
+        while victim.cpu_times().user < busy_s:
+            assert not wait([training], 0.05).done
+        victim.kill()
+        found = training.result()
+    assert isinstance(found, NotTrained)
+    assert "on the Dask cluster: " in found.found
 
 
 def test_what_lightgbm_refuses_on_the_cluster_is_said(

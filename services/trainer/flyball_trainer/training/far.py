@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -32,7 +33,7 @@ CONNECT_S: Final = 10.0
 trainer's `FIT_TIMEOUT_S`."""
 ROWS_EACH: Final = 200
 """Fewer rows on a worker are not worth its part in the talking; then fewer workers are used."""
-SILENCE_MIN: Final = 2
+SILENCE_MIN: Final = 1
 """So many minutes LightGBM's workers wait for each other."""
 LOCK: Final = "flyball-fit"
 """One fit at a time on a cluster: two that wait for each other's workers would wait for ever."""
@@ -159,6 +160,7 @@ def _trained(client: Client, settings: Mapping[str, Any], rows: TrainingRows) ->
     hands = dealt(len(rows), len(workers))
     weight = None if (rows.weight == 1).all() else rows.weight.astype(F32)
     columns = [column for column in (rows.feature, rows.label, weight) if column is not None]
+    _alone(client, workers)
     networks = _networks(_places(client, workers[: len(hands)]))
     texts = []
     for worker, chosen, network in zip(workers, hands, networks, strict=False):
@@ -173,6 +175,19 @@ def _trained(client: Client, settings: Mapping[str, Any], rows: TrainingRows) ->
         texts.append(client.submit(Booster.model_to_string, freed, **pinned))
     found: list[str] = client.gather(texts)
     return found[0]
+
+
+def _alone(client: Client, workers: list[str]) -> None:
+    """Have each worker forget the others of a fit that failed, or it would still write to them."""
+    from lightgbm import Booster  # noqa: PLC0415 - heavy
+
+    nobody = SimpleNamespace()  # the network is the process's, not a booster's
+    client.gather(
+        [
+            client.submit(Booster.free_network, nobody, workers=[worker], pure=False)
+            for worker in workers
+        ]
+    )
 
 
 def _estimator(settings: Mapping[str, Any], network: Mapping[str, Any], threads: int) -> Any:
