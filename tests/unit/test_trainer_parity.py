@@ -98,6 +98,35 @@ def test_a_sound_conversion_holds_whatever_comes(
         assert converted.max() <= 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("kind", "task", "parameters"),
+    [
+        ("lightgbm", "binary", SMALL),
+        ("logistic", "binary", {}),
+        ("ridge", "regression", {}),
+        ("histogram", "regression", {"max_iter": 20, "min_samples_leaf": 3}),
+        ("forest", "regression", {"n_estimators": 20, "min_samples_leaf": 1}),
+        ("mlp", "binary", {"max_iter": 5}),
+    ],
+)
+def test_a_conversion_holds_in_whatever_unit_features_come(
+    kind: str, task: str, parameters: dict[str, Any], seed: int
+) -> None:
+    """Tiny, huge and far from zero; infinite, missing or always the same in training."""
+    rows, rng = training_rows(400, task, seed=seed), np.random.default_rng(seed)
+    unit, start = 10.0 ** rng.integers(-40, 30, 5), 10.0 ** rng.integers(0, 9, 5)
+    feature = (rows.feature * unit + np.where(rng.random(5) < 0.5, start, 0)).astype(F32)
+    feature[rng.integers(0, 400, 30), rng.integers(0, 5, 30)] = np.inf
+    feature[rng.integers(0, 400, 30), rng.integers(0, 5, 30)] = -np.inf
+    feature[:, rng.integers(0, 5)] = [np.nan, 7.0, np.inf][seed]
+    model = fit(kind, replace(rows, feature=feature), task, parameters, seed)
+    onnx = onnx_model(model.form).SerializeToString()
+    found = compare(model, onnx, feature[-100:], task=task, names=NAMES)
+    assert isinstance(found, Parity)
+    assert found.holds, found.sentence
+
+
 @pytest.mark.parametrize(("kind", "parameters"), TREES)
 @pytest.mark.parametrize("to", [INFINITY, -INFINITY])
 def test_any_threshold_moved_by_one_step_is_refused_with_its_feature_named(

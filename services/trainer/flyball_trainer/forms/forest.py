@@ -82,7 +82,7 @@ def rounded_down(threshold: Column) -> Column:
     """The largest f32 at most each f64 threshold: every f32 goes the same way at both."""
     with np.errstate(over="ignore"):
         nearest = threshold.astype(F32)
-    below = np.nextafter(nearest, -_INFINITY)
+        below = np.nextafter(nearest, -_INFINITY)
     return np.where(nearest.astype(F64) > threshold, below, nearest).astype(F32)
 
 
@@ -125,8 +125,10 @@ def grown(
     """A tree whose inner nodes and leaves are numbered as one, parents first; one entry a node.
 
     `leaf` bool (nodes,) tells which is which; `value` f64 (nodes, c) is for the first c outputs.
+    Such a tree sees the largest f32 in place of infinity, so a threshold from there up lets it pass.
     """
     inner = ~leaf
+    threshold = np.where(threshold >= np.finfo(F32).max, np.inf, threshold)
     number = np.where(inner, np.cumsum(inner) - 1, ~(np.cumsum(leaf) - 1))
     return Tree(
         feature=feature[inner].astype(_INTEGERS),

@@ -30,13 +30,19 @@ def fit(rows: TrainingRows, aim: Aim) -> Fitted:
     regression = aim.task == "regression"
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     model = kind(**chosen, early_stopping=False, random_state=aim.seed)
-    learn(model, tamed(rows.feature), labels(rows, aim), rows.weight)
+    learn(model, _told(rows.feature), labels(rows, aim), rows.weight)
     said = predicted(model, aim)
 
     def scores(feature: Column) -> Column:
         return said(tamed(feature))
 
     return Fitted(scores, _form(model, rows.width, aim), shares(_gain(model, rows.width)))
+
+
+def _told(feature: Column) -> Column:
+    """Features with 0 in columns that are all missing: scikit-learn cannot make bins of nothing."""
+    tame = tamed(feature)
+    return np.where(np.isnan(tame).all(axis=0), np.zeros(1, tame.dtype), tame)
 
 
 def _form(model: Any, width: int, aim: Aim) -> Forest:
