@@ -10,6 +10,7 @@ from onnx import ModelProto
 from tests.unit.training_rows import NAMES, class_rows, features, order, training_rows
 
 from flyball_proto.bundles import content_digest
+from flyball_proto.spec.learning import Search, Trainer
 from flyball_trainer.kinds.catalogue import FitError, fit
 from flyball_trainer.kinds.plugin import GROUP
 from flyball_trainer.training.fitting import NotTrained, Trained, train
@@ -89,6 +90,16 @@ def test_rows_weigh_in_a_plug_in_too() -> None:
     light = fit(BAYES, rows, "binary", {}, 0).scores(features(50)).mean()
     heavy = rows.part(np.append(np.arange(600), np.repeat(np.flatnonzero(rows.label == 1), 9)))
     assert fit(BAYES, heavy, "binary", {}, 0).scores(features(50)).mean() > light + 0.05
+
+
+@pytest.mark.usefixtures("place")
+def test_a_search_tries_settings_of_a_plug_in() -> None:
+    drawn = Search(trials=2, parameters={"smoothing": (0.5, 5.0)})
+    found = train(order(BAYES, search=drawn))
+    assert isinstance(found, Trained)
+    tried = found.report["trials"]
+    assert [t["parameters"].get("smoothing") in (None, 0.5, 5.0) for t in tried] == [True, True]
+    assert all(t["loss"] is not None for t in tried)
 
 
 def test_a_worker_finds_what_is_installed_beside_it(place: Path) -> None:
@@ -195,3 +206,10 @@ def test_scores_that_fail_later_are_said_not_thrown(place: Path) -> None:
     found = train(order(plugin(place, code)))
     assert isinstance(found, NotTrained)
     assert "too many" in found.found
+
+
+def test_a_specification_may_name_a_plug_in_that_is_not_installed_here() -> None:
+    said = Trainer.model_validate(
+        {"name": "bayes", "kind": BAYES, "parameters": {"smoothing": 0.01}}
+    )
+    assert said.kind == BAYES
