@@ -7,15 +7,16 @@ nothing and is tried again. Where a rollback would lead is loaded too, afterward
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from flyball_inference.bundle import name_of
 from flyball_inference.hot import Hot, Loaded, fallback
 from flyball_inference.propose import Rules, compile_rules
-from flyball_inference.seat import Seat, Voice
+from flyball_inference.seat import Seat
+from flyball_inference.seating import needed, seat_of
 from flyball_inference.session import UnusableModelError
 from flyball_inference.trips import Trip, Trips
 from flyball_kit import clock
@@ -213,9 +214,9 @@ class Desk:
         wanted = [pointer.active, *([pointer.canary] if pointer.canary else [])]
         found = await asyncio.gather(*(self._need(placed, pointer.epoch) for placed in wanted))
         before = self._seat.active.model.digest if self._seat is not None else None
-        self._seat = _seat(pointer, found, self._rules or (Rules(), 0))
+        self._seat = seat_of(pointer, found, self._rules or (Rules(), 0))
         self._in_force, self._is_tidy = pointer, False
-        self._hot.shed(_used(pointer))
+        self._hot.shed(needed(pointer))
         self._noticed()
         if before != pointer.digest:
             self._untold = Flip(pointer, (clock.monotonic_s() - began_s) * 1000)
@@ -231,7 +232,7 @@ class Desk:
 
     async def _tidy(self, pointer: ActiveModel) -> None:
         """Load where a rollback would lead, unload what nobody needs, and do the same on disk."""
-        spare, used = fallback(pointer), _used(pointer)
+        spare, used = fallback(pointer), needed(pointer)
         await self._hot.only(used)
         if spare is not None and name_of(spare) not in self._hot.names:
             await self._hot.get(spare)
@@ -255,30 +256,3 @@ class Desk:
             )
             self.trouble = reason
             self._noticed()
-
-
-def _used(pointer: ActiveModel) -> set[str]:
-    """The names of what a deployment needs loaded."""
-    places = (pointer.active, pointer.canary, fallback(pointer))
-    return {name_of(placed) for placed in places if placed is not None}
-
-
-def _seat(pointer: ActiveModel, loaded: Sequence[Loaded], rules: tuple[Rules, int]) -> Seat:
-    """`loaded` are the active model and, if there is one, the canary."""
-    active, canary = pointer.active, pointer.canary
-    compiled, revision = rules
-    return Seat(
-        _voice(active, pointer.epoch, "active", loaded[0]),
-        active.feature_digest,
-        len(loaded[0].manifest.features),
-        compiled,
-        revision,
-        _voice(canary, pointer.epoch, "canary", loaded[1]) if canary else None,
-        canary.percent if canary else 0,
-    )
-
-
-def _voice(placed: Placed, epoch: int, stage: Literal["active", "canary"], loaded: Loaded) -> Voice:
-    precision = "" if placed.precision == "float32" else placed.precision
-    model = Model(placed.digest, epoch, stage, placed.trainer, precision)
-    return Voice(model, loaded.session.run)
