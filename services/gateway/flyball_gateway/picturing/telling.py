@@ -30,7 +30,9 @@ _TOLD: Final[tuple[type[Event], ...]] = (
     judgements.RefreshRefused,
     judgements.Degraded,
     judgements.CanaryJudged,
+    judgements.Restarted,
     judgements.Drifted,
+    judgements.ScoresSkewed,
     holds.Held,
     holds.HoldAnswered,
     holds.Stopped,
@@ -207,9 +209,31 @@ def _canary_judged(e: judgements.CanaryJudged) -> str:
     return f"Canary {short(e.digest)} judged on {e.rows:,} rows: {e.outcome}.{reason}"
 
 
+_DRIFTED_ON: Final = {
+    "loss": "the active model's loss",
+    "harm": "the seat",
+    "score": "scores",
+    "features": "features",
+}
+
+
 @_teller(judgements.Drifted, "careful")
 def _drifted(e: judgements.Drifted) -> str:
-    return f"Drift noticed on {e.on}. {sentence(e.detail)}"
+    return f"Drift noticed on {_DRIFTED_ON[e.on]}. {sentence(e.detail)}"
+
+
+@_teller(judgements.Restarted, "careful")
+def _restarted(e: judgements.Restarted) -> str:
+    closed = f" Comparisons of {', '.join(e.closed)} began anew." if e.closed else ""
+    return f"{e.upstream}, whose decisions come in here, has another model.{closed}"
+
+
+@_teller(judgements.ScoresSkewed, "careful")
+def _skewed(e: judgements.ScoresSkewed) -> str:
+    return (
+        f"{e.rows} of {e.looked_at} decisions by {short(e.digest)} carry another score than the model "
+        f"gives for the same row, up to {e.apart:.2g} apart where {e.tolerance:.2g} is allowed."
+    )
 
 
 @_teller(holds.Held, "careful")
