@@ -1,5 +1,6 @@
 """Settings that are drawn and tried: which are chosen, on which rows, and that it cannot cheat."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ from flyball_proto.spec.learning import Range, Search
 from flyball_registry.evidence.evaluation import Scored, Superior
 from flyball_trainer.kinds.catalogue import FitError, Fitted, fit
 from flyball_trainer.rows import TrainingRows
-from flyball_trainer.training.fitting import Order
+from flyball_trainer.training.fitting import Order, Trained, train
 from flyball_trainer.training.search import Settled, drawn, rungs, settled
 from flyball_trainer.training.split import Split, split
 
@@ -224,3 +225,19 @@ def null_rows(seed: int) -> Scored:
     label = rng.integers(0, 2, len(at_ms))
     assert not math.isclose(said["plain"].std(), 0)
     return scored(at_ms, label, {"active": np.full(len(at_ms), 0.5), **said})
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "logistic"])
+def test_a_training_uses_what_was_settled_and_its_report_shows_every_trial(kind: str) -> None:
+    among = RATES if kind == "lightgbm" else {"C": {"low": 0.001, "high": 10.0, "log": True}}
+    asked = searching(5, among, kind=kind, rows=training_rows(1_000))
+    made = train(asked)
+    assert isinstance(made, Trained)
+    found = settled(asked, training(asked))
+    assert made.manifest.parameters == found.parameters
+    assert made.manifest.searched == len(found.trials) == len(made.report["trials"]) == 5
+    told = json.loads(json.dumps(made.report["trials"], allow_nan=False))
+    assert [trial["loss"] for trial in told] == [trial.loss for trial in found.trials]
+    again = train(asked)
+    assert isinstance(again, Trained)
+    assert (again.onnx, again.manifest) == (made.onnx, made.manifest)
