@@ -207,7 +207,8 @@ class SourceSpec(SpecModel):
     season_ms: DurationMs = Field(
         default=86_400_000,
         alias="season",
-        description="No succession before one whole season was compared; 0 = none.",
+        description="The time after which the source repeats itself. A succession comes only when whole seasons were "
+        "compared, at least one; 0 = none.",
     )
     metrics: tuple[Annotated[Metric, shorthand("name")], ...] = Field(
         min_length=1,
