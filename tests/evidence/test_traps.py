@@ -20,7 +20,7 @@ from flyball_registry.evidence.comparison import PATIENCE
 from flyball_registry.evidence.evaluation import Finding, Inferior, Scored, Superior, standing
 from flyball_trainer.kinds import catalogue
 from flyball_trainer.rows import TrainingRows
-from flyball_trainer.training.leakage import area, warnings
+from flyball_trainer.training.leakage import area, suspects, warnings
 from flyball_trainer.training.measures import Question
 
 RUNS = 10
@@ -94,7 +94,8 @@ def test_a_leaky_feature_shines_in_training_and_evidence_refuses_it() -> None:
 def test_a_leaky_feature_is_warned_of_by_name() -> None:
     rows = rows_of(*measured(1, 2_000, live=False))
     question = Question(task="binary", classes=("no", "yes"))
-    said = warnings(rows, rows.part(slice(0, 0)), ("load", "noise", "outcome"), question)
+    found = suspects(rows, ("load", "noise", "outcome"), question)
+    said = warnings(rows, rows.part(slice(0, 0)), found)
     assert len(said) == 1
     assert "outcome" in said[0]
 

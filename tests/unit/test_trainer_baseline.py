@@ -163,6 +163,9 @@ def test_of_several_classes_the_one_that_was_true_last_is_likeliest() -> None:
     onnx, manifest = write(baseline(found.pipelines["p"], found.sources["p"]))
     assert manifest.classes == tuple(CLASSES)
     rows = np.float32([[0.5, 2], [0.5, 0], [0.5, np.nan]])
+    odd = np.float32([[0, value] for value in (0.5, 1.5, -7, 1e6, 1e-6)])
+    (sums,) = ReferenceEvaluator(onnx).run(["score"], {"features": odd})
+    assert sums.sum(axis=1) == pytest.approx(np.ones(5)), "whatever comes, one class is likely"
     (scores,) = ReferenceEvaluator(onnx).run(["score"], {"features": rows})
     assert scores == pytest.approx(
         np.array([[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05], [0.25] * 4]), abs=1e-6

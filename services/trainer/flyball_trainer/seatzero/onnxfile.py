@@ -120,7 +120,8 @@ def _class_constants(repeated: Repeated, classes: int) -> dict[str, NDArray[Any]
 def _class_nodes() -> list[NodeProto]:
     """The class whose number is nearest to the truth that arrived last."""
     return [
-        helper.make_node("Clip", ["value", "least", "most"], ["truth"]),
+        helper.make_node("Clip", ["value", "least", "most"], ["within"]),
+        helper.make_node("Round", ["within"], ["truth"]),
         helper.make_node("Sub", ["classes", "truth"], ["from_truth"]),
         helper.make_node("Abs", ["from_truth"], ["away"]),
         helper.make_node("Less", ["away", "half"], ["is_it"]),
