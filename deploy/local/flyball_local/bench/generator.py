@@ -61,9 +61,9 @@ class Reports:
     def report(self, index: int) -> tuple[str, bytes]:
         """Subject and payload of the `index`-th report of this load."""
         element, turn = index % self._load.elements, index // self._load.elements
-        turn += self._load.first_round
+        first = self._load.first_round + turn * self._load.samples
         samples = [
-            f'"time_ms":{BASE_MS + 1000 * (turn * self._load.samples + k)},'
+            f'"time_ms":{BASE_MS + 1000 * (first + k)},'
             f'"values":{{"prb":{_load(index + k)},{self._tails[element]}'
             for k in range(self._load.samples)
         ]
