@@ -37,6 +37,8 @@ def test_a_training_says_what_it_learnt_from_and_what_it_is() -> None:
     assert manifest.features == NAMES
     assert manifest.holdout_from_ms == 540_000
     assert manifest.rows == 539
+    first = order().rows
+    assert (manifest.first_sequence, manifest.first_ms) == (first.sequence[0], first.time_ms[0])
     assert manifest.trained_through == {"0": 600}
     assert manifest.trained_through_ms == 600_000
     assert manifest.parameters == {"n_estimators": 12, "num_leaves": 7}

@@ -95,6 +95,8 @@ def _draft(
         trained_through=dict(order.trained_through),
         trained_through_ms=order.trained_through_ms,
         holdout_from_ms=parts.holdout_from_ms,
+        first_sequence=int(parts.training.sequence.min()),
+        first_ms=int(parts.training.time_ms[0]),
         rows=len(parts.training),
         dataset_digest=dataset_digest,
         seed=order.seed,
