@@ -8,20 +8,17 @@ standard error.
 import os
 import pickle
 import sys
-from typing import Any, Final
+from typing import Any
 
-NICENESS: Final = 10
-_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from flyball_trainer.workers import alone
 
 
 def main() -> None:
     """Answer with a `Reproduction`, or with the kind and the words of why there is none."""
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # noqa: TID251 - read when numpy loads
-    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    os.nice(NICENESS)
-    from flyball_kit.errors import PermanentError  # noqa: PLC0415 - see _ONE_THREAD
-    from flyball_trainer.training.again import again  # noqa: PLC0415 - see _ONE_THREAD
+    answer = alone.answers()
+    os.nice(alone.NICENESS)
+    from flyball_kit.errors import PermanentError  # noqa: PLC0415 - heavy
+    from flyball_trainer.training.again import again  # noqa: PLC0415 - numpy, see `alone`
 
     stored: Any = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started us
     try:

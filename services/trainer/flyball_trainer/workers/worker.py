@@ -11,26 +11,22 @@ import signal
 import sys
 import threading
 from queue import SimpleQueue
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
+from flyball_trainer.workers import alone
 from flyball_trainer.workers.frames import HEADER, READY, Dataset
-
-NICENESS: Final = 10
-_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> None:
     """Serve orders until the input closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which closes us
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))  # noqa: TID251 - read when numpy loads
-    answers = Answers(os.fdopen(os.dup(sys.stdout.fileno()), "wb"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers = Answers(alone.answers())
     orders: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, orders), daemon=True).start()
-    from flyball_trainer.training.fitting import train, warm_up  # noqa: PLC0415 - see _ONE_THREAD
+    from flyball_trainer.training.fitting import train, warm_up  # noqa: PLC0415 - numpy, see `alone`
 
     warm_up()
-    os.nice(NICENESS)  # only now: a busy machine would take minutes over the imports
+    os.nice(alone.NICENESS)  # only now: a busy machine would take minutes over the imports
     answers.write(READY)
     while True:
         order: Any = pickle.loads(orders.get())  # noqa: S301 - from the process that started us
