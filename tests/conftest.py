@@ -37,6 +37,14 @@ settings.register_profile(
 settings.load_profile("flyball")
 
 
+GZIPPED = b"\x1f\x8b\x08"
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Gzipped bytes carry the time of day; every worker must find the same names of tests."""
+    return "gzip" if isinstance(val, bytes) and val.startswith(GZIPPED) else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full-size",
