@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.unit.risk_rows import Row, batch, message, policy
 
 from flyball_kit.fold import Input
-from flyball_risk.dispatch import route
 from flyball_risk.fold import RiskFold
+from flyball_risk.sending.dispatch import route
 
 ROUNDS = 7
 

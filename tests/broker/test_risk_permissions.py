@@ -17,9 +17,9 @@ from flyball_local.embedded.natsconf import NatsConf
 from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.holds import Hold
-from flyball_risk import room
 from flyball_risk.app import build
 from flyball_risk.settings import Settings
+from flyball_risk.steering import room
 
 pytestmark = pytest.mark.broker
 

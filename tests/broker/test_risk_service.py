@@ -13,7 +13,7 @@ from flyball_kit.fold import EXIT_FENCED
 from flyball_proto.columns import DISPATCHED, Verdict, decode_verdicts, encode_decisions
 from flyball_proto.events import Action
 from flyball_proto.headers import KEY
-from flyball_risk.policy import policy_of
+from flyball_risk.judging.policy import policy_of
 
 pytestmark = pytest.mark.broker
 

@@ -26,7 +26,7 @@ from flyball_proto.columns import (
 )
 from flyball_proto.spec import Pipeline
 from flyball_risk.fold import RiskFold
-from flyball_risk.policy import Policy, policy_of
+from flyball_risk.judging.policy import Policy, policy_of
 
 LEARNT = Model("a" * 64, 3, "active", "recent")
 BASELINE = Model("b" * 64, 1, "active", "baseline")

@@ -13,10 +13,10 @@ from flyball_local.audit import Ledger
 from flyball_proto.columns import Verdict, decode_verdicts
 from flyball_proto.digest import DecisionsDigest
 from flyball_proto.spec import Pipeline
-from flyball_risk.control import is_drawn, spell_ms
-from flyball_risk.dispatch import route
 from flyball_risk.fold import RiskFold
-from flyball_risk.policy import Policy, policy_of
+from flyball_risk.judging.control import is_drawn, spell_ms
+from flyball_risk.judging.policy import Policy, policy_of
+from flyball_risk.sending.dispatch import route
 
 V = Verdict
 MANY = 4_000

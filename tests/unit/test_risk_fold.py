@@ -21,10 +21,10 @@ from flyball_proto.columns import (
 from flyball_proto.events import Action
 from flyball_proto.headers import COVERS
 from flyball_proto.streams import BATCH_BYTES
-from flyball_risk.dispatch import route
 from flyball_risk.fold import RiskFold
-from flyball_risk.judging import ANY_REASON, Words
-from flyball_risk.policy import policy_of
+from flyball_risk.judging.batches import ANY_REASON, Words
+from flyball_risk.judging.policy import policy_of
+from flyball_risk.sending.dispatch import route
 
 
 def new_fold(**risk: object) -> RiskFold:

@@ -17,13 +17,14 @@ from flyball_proto.columns import Outcome, Result, Verdict, Verdicts, decode_ver
 from flyball_proto.events import Action
 from flyball_proto.headers import CHANGES, COVERS
 from flyball_proto.holds import Answer, Hold, Stop, StopOrder
-from flyball_risk import ladder, waiting
-from flyball_risk.dispatch import route
+from flyball_risk.answering.recorded import outcomes, record_route
 from flyball_risk.fold import RiskFold
-from flyball_risk.partition import Partition
-from flyball_risk.policy import Policy
-from flyball_risk.recorded import outcomes, record_route
-from flyball_risk.room import removable
+from flyball_risk.holding import holds as waiting
+from flyball_risk.judging import ladder
+from flyball_risk.judging.partition import Partition
+from flyball_risk.judging.policy import Policy
+from flyball_risk.sending.dispatch import route
+from flyball_risk.steering.room import removable
 
 V, R = Verdict, Result
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.risk_rows import BASELINE, Row, judged, policy
 
 from flyball_proto.columns import Category, Quality, Verdict
-from flyball_risk.impact import impact, spread
-from flyball_risk.ladder import CUT_OFFS, DOUBT, RUNG, category_of, error_probability
+from flyball_risk.judging.ladder import CUT_OFFS, DOUBT, RUNG, category_of, error_probability
+from flyball_risk.scoring.impact import impact, spread
 
 C, V = Category, Verdict
 

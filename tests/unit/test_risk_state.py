@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tests.unit.risk_rows import Row, batch, judged, message, policy, readable
 
 from flyball_proto.columns import Verdict, decode_verdicts
-from flyball_risk import state
 from flyball_risk.fold import RiskFold
-from flyball_risk.policy import Policy
-from flyball_risk.state import Recent
+from flyball_risk.judging import recent as state
+from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.recent import Recent
 
 V = Verdict
 

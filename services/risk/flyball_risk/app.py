@@ -20,12 +20,12 @@ from flyball_proto.commands import (
     StopReply,
 )
 from flyball_proto.holds import ActionsStopped, Held, Hold, HoldAnswered, Resumed, Stop, Stopped
-from flyball_risk.people import People
+from flyball_risk.answering.replies import Replies
 from flyball_risk.pipelines import Pipelines
-from flyball_risk.replies import Replies
-from flyball_risk.room import Room
 from flyball_risk.settings import Settings
-from flyball_risk.stops import Stops
+from flyball_risk.steering.people import People
+from flyball_risk.steering.room import Room
+from flyball_risk.steering.stops import Stops
 
 SERVICE = "risk"
 

@@ -6,10 +6,10 @@ from flyball_kit.fold import Input, Output
 from flyball_proto.columns import decode_decisions, encode_verdicts
 from flyball_proto.headers import CHANGES, COVERS
 from flyball_proto.streams import BATCH_BYTES
-from flyball_risk.answers import take_order
-from flyball_risk.judging import Judged, Words, assemble, judge_batch
-from flyball_risk.partition import Changes, Partition
-from flyball_risk.policy import Policy
+from flyball_risk.answering.answers import take_order
+from flyball_risk.judging.batches import Judged, Words, assemble, judge_batch
+from flyball_risk.judging.partition import Changes, Partition
+from flyball_risk.judging.policy import Policy
 
 ROW_BYTES = 12
 """What a verdict adds to a decision."""

@@ -17,13 +17,13 @@ from flyball_proto import streams, subjects
 from flyball_proto.headers import MESSAGE_ID
 from flyball_proto.holds import ActionsStopped
 from flyball_proto.spec import Pipeline
-from flyball_risk.dispatch import decision_of, route
+from flyball_risk.answering.recorded import RECORDS
+from flyball_risk.answering.replies import Replies
 from flyball_risk.fold import RiskFold
-from flyball_risk.policy import Policy, policy_of
-from flyball_risk.recorded import RECORDS
-from flyball_risk.replies import Replies
+from flyball_risk.judging.policy import Policy, policy_of
+from flyball_risk.sending.dispatch import decision_of, route
 from flyball_risk.settings import Settings
-from flyball_risk.stops import Stops
+from flyball_risk.steering.stops import Stops
 
 PREFIX = "pipeline."
 STATE_VERSION = "1"

@@ -5,7 +5,7 @@ from pydantic_settings import SettingsConfigDict
 
 from flyball_kit.settings import KitSettings
 from flyball_proto import streams
-from flyball_risk.control import DEFAULT_KEY
+from flyball_risk.judging.control import DEFAULT_KEY
 
 
 class Settings(KitSettings):

@@ -10,9 +10,9 @@ from typing import Any
 
 from flyball_proto.columns import Answered, Outcome, Released, Waiting
 from flyball_proto.holds import StopOrder
-from flyball_risk.policy import Policy
-from flyball_risk.state import Recent
-from flyball_risk.waiting import Holds
+from flyball_risk.holding.holds import Holds
+from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.recent import Recent
 
 
 @dataclass(slots=True)

@@ -23,9 +23,9 @@ from flyball_proto.commands import (
     StopReply,
 )
 from flyball_proto.holds import Answer, Hold
-from flyball_risk.policy import Policy
-from flyball_risk.replies import Replies, Told
-from flyball_risk.stops import Stops, order_in_band
+from flyball_risk.answering.replies import Replies, Told
+from flyball_risk.judging.policy import Policy
+from flyball_risk.steering.stops import Stops, order_in_band
 
 log = logging.getLogger("flyball.risk.people")
 

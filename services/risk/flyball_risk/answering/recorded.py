@@ -18,7 +18,7 @@ from flyball_proto.columns import (
 )
 from flyball_proto.headers import CHANGES
 from flyball_proto.holds import Held, Hold, HoldAnswered
-from flyball_risk.state import labels_of
+from flyball_risk.judging.recent import labels_of
 
 RECORDS: Final = f"KV_{streams.HOLDS.name}"
 STATES: Final = {

@@ -11,12 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, StopOrder
-from flyball_risk.boundaries import first_reached
-from flyball_risk.ladder import Proposal, exhausted
-from flyball_risk.partition import Partition
-from flyball_risk.policy import Policy
-from flyball_risk.state import labels_of
-from flyball_risk.waiting import Open
+from flyball_risk.holding.holds import Open
+from flyball_risk.judging.ladder import Proposal, exhausted
+from flyball_risk.judging.partition import Partition
+from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.recent import labels_of
+from flyball_risk.limits.boundaries import first_reached
 
 _ORDERS: Final[TypeAdapter[Answer | StopOrder]] = TypeAdapter(Answer | StopOrder)
 

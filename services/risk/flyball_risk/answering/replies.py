@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from flyball_kit.fold import Dispatch, Input
 from flyball_proto.columns import Answered
 from flyball_proto.holds import Hold
-from flyball_risk.recorded import outcomes, record_route
+from flyball_risk.answering.recorded import outcomes, record_route
 
 KEPT: Final = 1000
 """Outcomes remembered for those who ask a moment later."""

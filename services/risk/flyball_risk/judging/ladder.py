@@ -19,13 +19,13 @@ import numpy as np
 
 from flyball_proto.columns import DISPATCHED, F64, Category, Column, Quality, Verdict
 from flyball_proto.spec import BASELINE, KEEP
-from flyball_risk.boundaries import first_reached
-from flyball_risk.control import WITHHOLDABLE, is_drawn, spell_ms
-from flyball_risk.impact import spread
-from flyball_risk.partition import Partition
-from flyball_risk.policy import Policy, Rule
-from flyball_risk.state import Crowd, Recent, labels_of
-from flyball_risk.waiting import MAX_HOLDS
+from flyball_risk.holding.holds import MAX_HOLDS
+from flyball_risk.judging.control import WITHHOLDABLE, is_drawn, spell_ms
+from flyball_risk.judging.partition import Partition
+from flyball_risk.judging.policy import Policy, Rule
+from flyball_risk.judging.recent import Crowd, Recent, labels_of
+from flyball_risk.limits.boundaries import first_reached
+from flyball_risk.scoring.impact import spread
 
 CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
 """Least risk of low, medium, high, critical."""

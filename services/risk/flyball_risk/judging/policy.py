@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from flyball_proto.spec import Decision, Pipeline
-from flyball_risk.boundaries import Limit, compile_limits
-from flyball_risk.control import DEFAULT_KEY, SEVERITIES
-from flyball_risk.impact import impact
+from flyball_risk.judging.control import DEFAULT_KEY, SEVERITIES
+from flyball_risk.limits.boundaries import Limit, compile_limits
+from flyball_risk.scoring.impact import impact
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,10 @@ from flyball_proto.columns import (
     Waiting,
 )
 from flyball_proto.merge import merge_classes, merge_flows, merge_rows
-from flyball_risk.ladder import Proposal, Ruling, error_probability, judge
-from flyball_risk.partition import Changes, Partition
-from flyball_risk.policy import Policy
-from flyball_risk.state import Recent
+from flyball_risk.judging.ladder import Proposal, Ruling, error_probability, judge
+from flyball_risk.judging.partition import Changes, Partition
+from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.recent import Recent
 
 MAX_REASONS = 65_000
 """Distinct reasons of an output; further ones share `ANY_REASON`."""

@@ -13,7 +13,7 @@ from flyball_kit.fold.positions import purge_behind
 from flyball_kit.kv import Kv
 from flyball_proto import streams, subjects
 from flyball_proto.holds import Hold
-from flyball_risk.recorded import RECORDS, subject_of
+from flyball_risk.answering.recorded import RECORDS, subject_of
 
 log = logging.getLogger("flyball.risk.room")
 
