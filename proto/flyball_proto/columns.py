@@ -82,6 +82,20 @@ class Verdict(IntEnum):
     WITHHOLD = 7
     """Would have been dispatched, but was left alone at random, so that effects stay measurable."""
 
+    SUPERSEDED = 8
+    """Another pipeline holds the lease on what the action would change at this element."""
+
+
+class Breaker(IntEnum):
+    """What a pipeline's breaker does."""
+
+    CLOSED = 0
+    """Nothing: decisions are judged as they are."""
+    OPEN = 1
+    """The pipeline is advisory."""
+    TRIAL = 2
+    """A share of the actions goes out, to find out whether it may close."""
+
 
 class Outcome(IntEnum):
     """How a hold ended."""
@@ -109,6 +123,9 @@ class Result(IntEnum):
     STOPPED = 6
     """As `REFUSED`, because a person stopped the pipeline."""
 
+
+ASSESSED: Final = ("novelty", "disagreement", "confidence", "credibility", "error")
+"""Columns of an `Assessment`, in order."""
 
 DISPATCHED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.REPLACE)
 """Verdicts that let a proposed action reach its element."""
@@ -190,6 +207,8 @@ class Model:
     trainer: str
     precision: str = ""
     """Of the variant that answered; empty = float32, the model as it was trained."""
+    trained_ms: int = 0
+    """Newest event time it has learnt from; 0 = it learnt nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +253,36 @@ class Features:
     arrivals: Arrivals = field(default_factory=Arrivals.none)
 
 
+def _no_signal() -> Column:
+    return np.empty(0, F32)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What speaks for and against the p rows that propose an action, in the order of the rows.
+
+    Empty columns = written by a version that did not look; see `data_plane.proto`.
+    """
+
+    novelty: Column = field(default_factory=_no_signal)  # f32 (p,), NaN = not known
+    disagreement: Column = field(default_factory=_no_signal)  # f32 (p,), NaN = not known
+    feature: Column = field(default_factory=lambda: np.empty((0, 0), F32))  # f32 (p, width)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What was found about the p rows that propose an action, in the order of the rows.
+
+    Empty columns = written by a version that did not assess.
+    """
+
+    novelty: Column = field(default_factory=_no_signal)  # f32 (p,), as in `Doubts`
+    disagreement: Column = field(default_factory=_no_signal)  # f32 (p,), as in `Doubts`
+    confidence: Column = field(default_factory=_no_signal)  # f32 (p,), NaN = not calibrated
+    credibility: Column = field(default_factory=_no_signal)  # f32 (p,), NaN = not calibrated
+    error: Column = field(default_factory=_no_signal)  # f32 (p,), probability that acting is wrong
+
+
 @dataclass(frozen=True, slots=True)
 class Decisions:
     """What the active model said of each row."""
@@ -251,6 +300,7 @@ class Decisions:
     class_name: Sequence[str] = ()  # of a multiclass target
     class_index: Column = field(default_factory=lambda: np.empty(0, U8))
     """u8 (n,) for multiclass: the class that the score is about; else empty."""
+    doubts: Doubts = field(default_factory=Doubts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +319,39 @@ class Waiting:
     time_ms: int
     expires_ms: int
     opened_ms: int
+    approvals: int = 0
+    """People who must agree; 0 = as the policy says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An element of the same group under an action; `label` as in "site=s1"."""
+
+    element: str
+    label: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a person needs to see beside a decision that begins to wait; see `data_plane.proto`."""
+
+    decision: str
+    feature: Sequence[float] = ()
+    signal: Mapping[str, float] = field(default_factory=dict)
+    neighbour: Sequence[Neighbour] = ()
+    history: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """What a pipeline's breaker did; `before` rows of its batch came before it."""
+
+    state: Breaker
+    reason: str
+    clock_ms: int
+    until_ms: int
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +365,8 @@ class Released:
     at_ms: int
     clock_ms: int
     before: int = 0
+    code: str = ""
+    """Reason code of the answer, see `holds.ReasonCode`; empty = none was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +406,12 @@ class Verdicts:
     class_name: Sequence[str] = ()
     class_index: Column = field(default_factory=lambda: np.empty(0, U8))
     """As in `Decisions`."""
+    policy_hash: str = ""
+    """SHA-256, hex, of the rules that were applied."""
+    assessment: Assessment = field(default_factory=Assessment)
+    context: Sequence[Context] = ()
+    """Of those in `opened`, in the same order; or none."""
+    turned: Sequence[Turned] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +447,12 @@ class Samples:
     tally: Sequence[Tally] = ()
     unlabelled: int = 0
     share: float = 1.0
+    action: Sequence[str] = ()
+    action_index: Column = field(default_factory=lambda: np.empty(0, U8))
+    """u8 (n,), 0 = nothing was proposed; this and what follows is empty in older messages."""
+    category: Column = field(default_factory=lambda: np.empty(0, U8))  # u8 (n,)
+    novelty: Column = field(default_factory=_no_signal)  # f32 (n,), NaN = not known
+    disagreement: Column = field(default_factory=_no_signal)  # f32 (n,), NaN = not known
 
 
 def _bytes(column: Column, dtype: np.dtype[Any]) -> bytes:
@@ -532,6 +629,12 @@ def encode_decisions(batch: Decisions) -> bytes:
     _put_flow(message.flow, batch.flow)
     _put_rows(message.rows, batch.rows)
     _put_models(message, batch)
+    doubts = batch.doubts
+    if len(doubts.novelty) or doubts.feature.size:
+        message.doubts.novelty = _bytes(doubts.novelty, F32)
+        message.doubts.disagreement = _bytes(doubts.disagreement, F32)
+        message.doubts.width = doubts.feature.shape[1]
+        message.doubts.feature = _bytes(doubts.feature, F32)
     return message.SerializeToString()
 
 
@@ -557,6 +660,7 @@ def decode_decisions(data: bytes) -> Decisions:
         _column(message.quality, U8, n, "quality"),
         tuple(message.class_name),
         _classes(message, n),
+        _get_doubts(message),
     )
 
 
@@ -574,6 +678,12 @@ def encode_verdicts(batch: Verdicts) -> bytes:
     message.opened.extend(map(_put_waiting, batch.opened))
     message.released.extend(map(_put_released, batch.released))
     message.answered.extend(map(_put_answered, batch.answered))
+    message.policy_hash = batch.policy_hash
+    if len(batch.assessment.error):
+        for name in ASSESSED:
+            setattr(message.assessment, name, _bytes(getattr(batch.assessment, name), F32))
+    message.context.extend(map(_put_context, batch.context))
+    message.turned.extend(map(_put_turned, batch.turned))
     return message.SerializeToString()
 
 
@@ -607,6 +717,10 @@ def decode_verdicts(data: bytes) -> Verdicts:
         tuple(map(_answered, message.answered)),
         tuple(message.class_name),
         _classes(message, n),
+        message.policy_hash,
+        _get_assessment(message),
+        tuple(map(_context, message.context)),
+        tuple(map(_turned, message.turned)),
     )
 
 
@@ -636,6 +750,11 @@ def encode_samples(batch: Samples) -> bytes:
         quality=_bytes(batch.quality, U8),
         unlabelled=batch.unlabelled,
         share=batch.share,
+        action=batch.action,
+        action_index=_bytes(batch.action_index, U8),
+        category=_bytes(batch.category, U8),
+        novelty=_bytes(batch.novelty, F32),
+        disagreement=_bytes(batch.disagreement, F32),
     )
     _put_flow(message.flow, batch.flow)
     _put_rows(message.rows, batch.rows)
@@ -679,6 +798,11 @@ def decode_samples(data: bytes) -> Samples:
         tuple(map(_tally, message.tally)),
         message.unlabelled,
         message.share,
+        tuple(message.action),
+        _column(message.action_index, U8, n if message.action_index else 0, "action_index"),
+        _column(message.category, U8, n if message.category else 0, "category"),
+        _column(message.novelty, F32, n if message.novelty else 0, "novelty"),
+        _column(message.disagreement, F32, n if message.disagreement else 0, "disagreement"),
     )
 
 
@@ -696,6 +820,7 @@ def _put_waiting(hold: Waiting) -> pb.Waiting:
         time_ms=hold.time_ms,
         expires_ms=hold.expires_ms,
         opened_ms=hold.opened_ms,
+        approvals=hold.approvals,
     )
 
 
@@ -713,6 +838,7 @@ def _waiting(message: pb.Waiting) -> Waiting:
         message.time_ms,
         message.expires_ms,
         message.opened_ms,
+        message.approvals,
     )
 
 
@@ -725,6 +851,7 @@ def _put_released(end: Released) -> pb.Released:
         at_ms=end.at_ms,
         clock_ms=end.clock_ms,
         before=end.before,
+        code=end.code,
     )
 
 
@@ -737,6 +864,68 @@ def _released(message: pb.Released) -> Released:
         message.at_ms,
         message.clock_ms,
         message.before,
+        message.code,
+    )
+
+
+def _put_context(context: Context) -> pb.Context:
+    return pb.Context(
+        decision=context.decision,
+        feature=context.feature,
+        signal=context.signal,
+        neighbour=[
+            pb.Neighbour(element=n.element, label=n.label, time_ms=n.time_ms)
+            for n in context.neighbour
+        ],
+        history=context.history,
+    )
+
+
+def _context(message: pb.Context) -> Context:
+    return Context(
+        message.decision,
+        tuple(message.feature),
+        dict(message.signal),
+        tuple(Neighbour(n.element, n.label, n.time_ms) for n in message.neighbour),
+        tuple(message.history),
+    )
+
+
+def _put_turned(turned: Turned) -> pb.Turned:
+    return pb.Turned(
+        state=turned.state,
+        reason=turned.reason,
+        clock_ms=turned.clock_ms,
+        until_ms=turned.until_ms,
+        before=turned.before,
+    )
+
+
+def _turned(message: pb.Turned) -> Turned:
+    return Turned(
+        _known(Breaker, message.state),
+        message.reason,
+        message.clock_ms,
+        message.until_ms,
+        message.before,
+    )
+
+
+def _get_doubts(message: pb.DecisionBatch) -> Doubts:
+    found = message.doubts
+    n = len(found.novelty) // F32.itemsize
+    return Doubts(
+        _column(found.novelty, F32, n, "doubts.novelty"),
+        _column(found.disagreement, F32, n, "doubts.disagreement"),
+        _column(found.feature, F32, n * found.width, "doubts.feature").reshape(n, found.width),
+    )
+
+
+def _get_assessment(message: pb.VerdictBatch) -> Assessment:
+    found = message.assessment
+    n = len(found.error) // F32.itemsize
+    return Assessment(
+        *(_column(getattr(found, name), F32, n, f"assessment.{name}") for name in ASSESSED)
     )
 
 
@@ -779,11 +968,19 @@ def _model_ref(model: Model) -> pb.ModelRef:
         stage=model.stage,
         trainer=model.trainer,
         precision=model.precision,
+        trained_ms=model.trained_ms,
     )
 
 
 def _model(message: pb.ModelRef) -> Model:
-    return Model(message.digest, message.epoch, message.stage, message.trainer, message.precision)
+    return Model(
+        message.digest,
+        message.epoch,
+        message.stage,
+        message.trainer,
+        message.precision,
+        message.trained_ms,
+    )
 
 
 def _tally(message: pb.Tally) -> Tally:

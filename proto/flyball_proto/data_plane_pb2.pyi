@@ -152,21 +152,23 @@ class FeatureBatch(_message.Message):
     def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., target_metric: _Optional[_Iterable[str]] = ..., target: _Optional[bytes] = ..., arrivals: _Optional[_Union[Arrivals, _Mapping]] = ...) -> None: ...
 
 class ModelRef(_message.Message):
-    __slots__ = ("digest", "epoch", "stage", "trainer", "precision")
+    __slots__ = ("digest", "epoch", "stage", "trainer", "precision", "trained_ms")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     TRAINER_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
+    TRAINED_MS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     epoch: int
     stage: str
     trainer: str
     precision: str
-    def __init__(self, digest: _Optional[str] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., trainer: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
+    trained_ms: int
+    def __init__(self, digest: _Optional[str] = ..., epoch: _Optional[int] = ..., stage: _Optional[str] = ..., trainer: _Optional[str] = ..., precision: _Optional[str] = ..., trained_ms: _Optional[int] = ...) -> None: ...
 
 class DecisionBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "class_name", "class_index")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "class_name", "class_index", "doubts")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +181,7 @@ class DecisionBatch(_message.Message):
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    DOUBTS_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -191,10 +194,23 @@ class DecisionBatch(_message.Message):
     quality: bytes
     class_name: _containers.RepeatedScalarFieldContainer[str]
     class_index: bytes
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ...) -> None: ...
+    doubts: Doubts
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ..., doubts: _Optional[_Union[Doubts, _Mapping]] = ...) -> None: ...
+
+class Doubts(_message.Message):
+    __slots__ = ("novelty", "disagreement", "width", "feature")
+    NOVELTY_FIELD_NUMBER: _ClassVar[int]
+    DISAGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    novelty: bytes
+    disagreement: bytes
+    width: int
+    feature: bytes
+    def __init__(self, novelty: _Optional[bytes] = ..., disagreement: _Optional[bytes] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ...) -> None: ...
 
 class Waiting(_message.Message):
-    __slots__ = ("decision", "element", "label_set", "action", "score", "risk", "category", "reason", "model", "time_ms", "expires_ms", "opened_ms")
+    __slots__ = ("decision", "element", "label_set", "action", "score", "risk", "category", "reason", "model", "time_ms", "expires_ms", "opened_ms", "approvals")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_FIELD_NUMBER: _ClassVar[int]
     LABEL_SET_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +223,7 @@ class Waiting(_message.Message):
     TIME_MS_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
     OPENED_MS_FIELD_NUMBER: _ClassVar[int]
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
     decision: str
     element: str
     label_set: str
@@ -219,10 +236,56 @@ class Waiting(_message.Message):
     time_ms: int
     expires_ms: int
     opened_ms: int
-    def __init__(self, decision: _Optional[str] = ..., element: _Optional[str] = ..., label_set: _Optional[str] = ..., action: _Optional[str] = ..., score: _Optional[float] = ..., risk: _Optional[float] = ..., category: _Optional[int] = ..., reason: _Optional[str] = ..., model: _Optional[_Union[ModelRef, _Mapping]] = ..., time_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., opened_ms: _Optional[int] = ...) -> None: ...
+    approvals: int
+    def __init__(self, decision: _Optional[str] = ..., element: _Optional[str] = ..., label_set: _Optional[str] = ..., action: _Optional[str] = ..., score: _Optional[float] = ..., risk: _Optional[float] = ..., category: _Optional[int] = ..., reason: _Optional[str] = ..., model: _Optional[_Union[ModelRef, _Mapping]] = ..., time_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., opened_ms: _Optional[int] = ..., approvals: _Optional[int] = ...) -> None: ...
+
+class Context(_message.Message):
+    __slots__ = ("decision", "feature", "signal", "neighbour", "history")
+    class SignalEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOUR_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    decision: str
+    feature: _containers.RepeatedScalarFieldContainer[float]
+    signal: _containers.ScalarMap[str, float]
+    neighbour: _containers.RepeatedCompositeFieldContainer[Neighbour]
+    history: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, decision: _Optional[str] = ..., feature: _Optional[_Iterable[float]] = ..., signal: _Optional[_Mapping[str, float]] = ..., neighbour: _Optional[_Iterable[_Union[Neighbour, _Mapping]]] = ..., history: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Neighbour(_message.Message):
+    __slots__ = ("element", "label", "time_ms")
+    ELEMENT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    TIME_MS_FIELD_NUMBER: _ClassVar[int]
+    element: str
+    label: str
+    time_ms: int
+    def __init__(self, element: _Optional[str] = ..., label: _Optional[str] = ..., time_ms: _Optional[int] = ...) -> None: ...
+
+class Turned(_message.Message):
+    __slots__ = ("state", "reason", "clock_ms", "until_ms", "before")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    state: int
+    reason: str
+    clock_ms: int
+    until_ms: int
+    before: int
+    def __init__(self, state: _Optional[int] = ..., reason: _Optional[str] = ..., clock_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., before: _Optional[int] = ...) -> None: ...
 
 class Released(_message.Message):
-    __slots__ = ("hold", "outcome", "by", "why", "at_ms", "clock_ms", "before")
+    __slots__ = ("hold", "outcome", "by", "why", "at_ms", "clock_ms", "before", "code")
     HOLD_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +293,7 @@ class Released(_message.Message):
     AT_MS_FIELD_NUMBER: _ClassVar[int]
     CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     hold: Waiting
     outcome: int
     by: str
@@ -237,7 +301,8 @@ class Released(_message.Message):
     at_ms: int
     clock_ms: int
     before: int
-    def __init__(self, hold: _Optional[_Union[Waiting, _Mapping]] = ..., outcome: _Optional[int] = ..., by: _Optional[str] = ..., why: _Optional[str] = ..., at_ms: _Optional[int] = ..., clock_ms: _Optional[int] = ..., before: _Optional[int] = ...) -> None: ...
+    code: str
+    def __init__(self, hold: _Optional[_Union[Waiting, _Mapping]] = ..., outcome: _Optional[int] = ..., by: _Optional[str] = ..., why: _Optional[str] = ..., at_ms: _Optional[int] = ..., clock_ms: _Optional[int] = ..., before: _Optional[int] = ..., code: _Optional[str] = ...) -> None: ...
 
 class Answered(_message.Message):
     __slots__ = ("sequence", "decision", "result", "detail", "by", "at_ms")
@@ -256,7 +321,7 @@ class Answered(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., decision: _Optional[str] = ..., result: _Optional[int] = ..., detail: _Optional[str] = ..., by: _Optional[str] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class VerdictBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index", "opened", "released", "answered", "class_name", "class_index")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "model", "model_index", "score", "action", "action_index", "quality", "verdict", "category", "risk", "reason", "reason_index", "opened", "released", "answered", "class_name", "class_index", "policy_hash", "assessment", "context", "turned")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +342,10 @@ class VerdictBatch(_message.Message):
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     CLASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
+    ASSESSMENT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    TURNED_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -297,7 +366,25 @@ class VerdictBatch(_message.Message):
     answered: _containers.RepeatedCompositeFieldContainer[Answered]
     class_name: _containers.RepeatedScalarFieldContainer[str]
     class_index: bytes
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ..., opened: _Optional[_Iterable[_Union[Waiting, _Mapping]]] = ..., released: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., answered: _Optional[_Iterable[_Union[Answered, _Mapping]]] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ...) -> None: ...
+    policy_hash: str
+    assessment: Assessment
+    context: _containers.RepeatedCompositeFieldContainer[Context]
+    turned: _containers.RepeatedCompositeFieldContainer[Turned]
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ..., opened: _Optional[_Iterable[_Union[Waiting, _Mapping]]] = ..., released: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., answered: _Optional[_Iterable[_Union[Answered, _Mapping]]] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ..., policy_hash: _Optional[str] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., context: _Optional[_Iterable[_Union[Context, _Mapping]]] = ..., turned: _Optional[_Iterable[_Union[Turned, _Mapping]]] = ...) -> None: ...
+
+class Assessment(_message.Message):
+    __slots__ = ("novelty", "disagreement", "confidence", "credibility", "error")
+    NOVELTY_FIELD_NUMBER: _ClassVar[int]
+    DISAGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CREDIBILITY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    novelty: bytes
+    disagreement: bytes
+    confidence: bytes
+    credibility: bytes
+    error: bytes
+    def __init__(self, novelty: _Optional[bytes] = ..., disagreement: _Optional[bytes] = ..., confidence: _Optional[bytes] = ..., credibility: _Optional[bytes] = ..., error: _Optional[bytes] = ...) -> None: ...
 
 class Tally(_message.Message):
     __slots__ = ("model", "rows", "not_finite", "action", "verdict", "category")
@@ -337,7 +424,7 @@ class Tally(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelRef, _Mapping]] = ..., rows: _Optional[int] = ..., not_finite: _Optional[int] = ..., action: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[_Mapping[int, int]] = ..., category: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class SampleBatch(_message.Message):
-    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "width", "feature", "label", "known_ms", "weight", "censored", "model", "model_index", "score", "verdict", "quality", "tally", "unlabelled", "share")
+    __slots__ = ("pipeline", "feature_digest", "flow", "rows", "width", "feature", "label", "known_ms", "weight", "censored", "model", "model_index", "score", "verdict", "quality", "tally", "unlabelled", "share", "action", "action_index", "category", "novelty", "disagreement")
     PIPELINE_FIELD_NUMBER: _ClassVar[int]
     FEATURE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     FLOW_FIELD_NUMBER: _ClassVar[int]
@@ -356,6 +443,11 @@ class SampleBatch(_message.Message):
     TALLY_FIELD_NUMBER: _ClassVar[int]
     UNLABELLED_FIELD_NUMBER: _ClassVar[int]
     SHARE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ACTION_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    NOVELTY_FIELD_NUMBER: _ClassVar[int]
+    DISAGREEMENT_FIELD_NUMBER: _ClassVar[int]
     pipeline: str
     feature_digest: str
     flow: Flow
@@ -374,4 +466,9 @@ class SampleBatch(_message.Message):
     tally: _containers.RepeatedCompositeFieldContainer[Tally]
     unlabelled: int
     share: float
-    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., label: _Optional[bytes] = ..., known_ms: _Optional[bytes] = ..., weight: _Optional[bytes] = ..., censored: _Optional[bytes] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., tally: _Optional[_Iterable[_Union[Tally, _Mapping]]] = ..., unlabelled: _Optional[int] = ..., share: _Optional[float] = ...) -> None: ...
+    action: _containers.RepeatedScalarFieldContainer[str]
+    action_index: bytes
+    category: bytes
+    novelty: bytes
+    disagreement: bytes
+    def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ..., label: _Optional[bytes] = ..., known_ms: _Optional[bytes] = ..., weight: _Optional[bytes] = ..., censored: _Optional[bytes] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., tally: _Optional[_Iterable[_Union[Tally, _Mapping]]] = ..., unlabelled: _Optional[int] = ..., share: _Optional[float] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., category: _Optional[bytes] = ..., novelty: _Optional[bytes] = ..., disagreement: _Optional[bytes] = ...) -> None: ...

@@ -133,6 +133,15 @@ def _service(
     return Role(role.name, role.publish, role.subscribe, allow_responses=True)
 
 
+_OF_RISK: Final = (
+    streams.CALIBRATION,
+    streams.HOLDS,
+    streams.STOPS,
+    streams.BREAKERS,
+    streams.AUTONOMY,
+    streams.REVIEWS,
+    streams.ACKNOWLEDGED,
+)
 _STACK: Final = Role("stack", (">",), (">",))
 _SERVICES: Final = (
     _service(
@@ -153,10 +162,16 @@ _SERVICES: Final = (
     ),
     _service(
         "risk",
-        reads=(streams.DECISIONS, streams.VERDICTS),
+        reads=(
+            streams.DECISIONS,
+            streams.VERDICTS,
+            streams.SAMPLES,
+            streams.ACTIONS,
+            streams.OUTCOMES,
+        ),
         folds=(streams.VERDICTS, streams.ACTIONS),
-        kv_reads=(streams.PIPELINES, streams.CALIBRATION, streams.HOLDS, streams.STOPS),
-        kv_writes=(streams.HOLDS, streams.STOPS, streams.CALIBRATION),
+        kv_reads=(streams.PIPELINES, *_OF_RISK),
+        kv_writes=_OF_RISK,
         publish=(
             "verdicts.>",
             "actions.>",
@@ -210,6 +225,7 @@ _SERVICES: Final = (
             streams.DECISIONS,
             streams.VERDICTS,
             streams.ACTIONS,
+            streams.OUTCOMES,
         ),
         kv_reads=streams.BUCKETS,
         kv_writes=(streams.PIPELINES, streams.ELEMENTS, streams.ACCESS),
@@ -240,6 +256,7 @@ _PEOPLE_AND_TOOLS: Final = (
                 streams.DECISIONS,
                 streams.VERDICTS,
                 streams.ACTIONS,
+                streams.OUTCOMES,
             ),
             *_info(streams.METRICS.name),
             *_info(streams.QUARANTINE.name),

@@ -53,6 +53,9 @@ SAMPLES: Final = Stream("SAMPLES", ("samples.>",), 256 * MIB, "new")
 DECISIONS: Final = Stream("DECISIONS", ("decisions.>",), 256 * MIB, "new")
 VERDICTS: Final = Stream("VERDICTS", ("verdicts.>",), 256 * MIB, "new")
 ACTIONS: Final = Stream("ACTIONS", ("actions.>",), 64 * MIB, "old", max_age_s=30 * DAY_S)
+OUTCOMES: Final = Stream(
+    "OUTCOMES", ("outcomes.>",), 64 * MIB, "old", max_age_s=30 * DAY_S, raw=True
+)
 QUARANTINE: Final = Stream(
     "QUARANTINE", ("quarantine.>",), 64 * MIB, "old", max_age_s=7 * DAY_S, raw=True
 )
@@ -73,6 +76,7 @@ STREAMS: Final = (
     DECISIONS,
     VERDICTS,
     ACTIONS,
+    OUTCOMES,
     QUARANTINE,
     EVENTS,
     AUDIT,
@@ -112,6 +116,10 @@ SCOREBOARD: Final = Bucket("scoreboard", 64 * MIB)
 CALIBRATION: Final = Bucket("calibration", 16 * MIB)
 HOLDS: Final = Bucket("holds", 64 * MIB)
 STOPS: Final = Bucket("stops", MIB, history=8)
+BREAKERS: Final = Bucket("breakers", MIB, history=8)
+AUTONOMY: Final = Bucket("autonomy", MIB, history=8)
+REVIEWS: Final = Bucket("reviews", 16 * MIB)
+ACKNOWLEDGED: Final = Bucket("acknowledged", 16 * MIB)
 PROGRESS: Final = Bucket("progress", 4 * MIB)
 STANDINGS: Final = Bucket("standings", 16 * MIB)
 RUNTIMES: Final = Bucket("runtimes", 4 * MIB, max_age_s=3600)
@@ -127,6 +135,10 @@ BUCKETS: Final = (
     CALIBRATION,
     HOLDS,
     STOPS,
+    BREAKERS,
+    AUTONOMY,
+    REVIEWS,
+    ACKNOWLEDGED,
     PROGRESS,
     STANDINGS,
     RUNTIMES,

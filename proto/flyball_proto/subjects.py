@@ -91,6 +91,11 @@ def actions(pipeline: str, element: str) -> str:
     return f"actions.{pipeline}.{element}"
 
 
+def outcomes(pipeline: str, element: str) -> str:
+    """Where an element says what became of an action."""
+    return f"outcomes.{pipeline}.{element}"
+
+
 def quarantine(source: str, partition: int = 0, partitions: int = 1) -> str:
     """Refused reports, untouched. One subject a partition, so that on each of them keys grow."""
     return f"quarantine.{source}" if partitions == 1 else f"quarantine.{source}.{partition}"

@@ -11,6 +11,7 @@ from tests.unit.risk_rows import Row, batch, message, policy
 
 from flyball_kit.fold import Input
 from flyball_risk.fold import RiskFold
+from flyball_risk.judging.frame import Frame
 from flyball_risk.sending.dispatch import route
 
 ROUNDS = 7
@@ -29,7 +30,7 @@ def best_us(work: Callable[[], object], repeat: int) -> float:
 
 def fold_of(rows: list[Row], budget: int = 30) -> Callable[[], bytes]:
     given = policy(budgets={"actions_per_minute": budget})
-    fold, input_message = RiskFold(lambda: given), message(batch(rows))
+    fold, input_message = RiskFold(lambda _: Frame(given)), message(batch(rows))
 
     def work() -> bytes:
         fold.step(input_message)

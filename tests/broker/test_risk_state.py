@@ -13,6 +13,7 @@ from tests.unit.risk_rows import Row, batch, judged, policy, readable
 from flyball_kit.fold import FoldRunner
 from flyball_proto.columns import decode_verdicts, encode_decisions
 from flyball_risk.fold import RiskFold
+from flyball_risk.judging.frame import Frame
 
 pytestmark = pytest.mark.broker
 
@@ -32,7 +33,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Lab]:
 
 def risk(bench: Lab, snapshot_every_s: float = 0.0) -> FoldRunner:
     options = replace(FAST, durable_state=True, snapshot_every_s=snapshot_every_s)
-    return bench.runner(fold=lambda: RiskFold(lambda: POLICY), options=options)
+    return bench.runner(fold=lambda: RiskFold(lambda _: Frame(POLICY)), options=options)
 
 
 def rows_of(start: int, count: int) -> list[Row]:

@@ -26,6 +26,7 @@ from flyball_proto.columns import (
 )
 from flyball_proto.spec import Pipeline
 from flyball_risk.fold import RiskFold
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy, policy_of
 
 LEARNT = Model("a" * 64, 3, "active", "recent")
@@ -114,7 +115,7 @@ def message(decisions: Decisions, sequence: int = 1) -> Input:
 def judged(rows: Sequence[Row], under: Policy | None = None) -> Verdicts:
     """All rows in one batch through a new fold."""
     given = under or policy()
-    fold = RiskFold(lambda: given)
+    fold = RiskFold(lambda _: Frame(given))
     fold.step(message(batch(rows)))
     output = fold.take()
     assert output is not None

@@ -15,6 +15,7 @@ from flyball_proto.digest import DecisionsDigest
 from flyball_proto.spec import Pipeline
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.control import is_drawn, spell_ms
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy, policy_of
 from flyball_risk.sending.dispatch import route
 
@@ -132,7 +133,7 @@ def test_what_is_withheld_says_why_and_keeps_what_was_judged() -> None:
 
 def test_nothing_of_what_is_withheld_is_sent() -> None:
     given = under(0.5)
-    fold = RiskFold(lambda: given)
+    fold = RiskFold(lambda _: Frame(given))
     fold.step(message(batch(rows_like(Row(), 300))))
     output = fold.take()
     assert output is not None
@@ -205,14 +206,14 @@ def test_neither_message_borders_nor_restarts_nor_revisions_change_who_is_withhe
 ) -> None:
     given, rows = under(0.5), rows_like(Row(), 60)
     expected = verdicts(rows, given)
-    fold, found, first = RiskFold(lambda: given), list[V](), 1
+    fold, found, first = RiskFold(lambda _: Frame(given)), list[V](), 1
     while rows:
         size = data.draw(st.integers(1, 20))
         fold.step(message(batch(rows[:size], first=first)))
         rows, first = rows[size:], first + size
         if data.draw(st.booleans()) and (output := fold.take()):
             found += [V(v) for v in decode_verdicts(output.data).verdict]
-            state, fold = fold.dump(), RiskFold(lambda: policy_of(spec(), 8))
+            state, fold = fold.dump(), RiskFold(lambda _: Frame(policy_of(spec(), 8)))
             fold.load(state)
     if output := fold.take():
         found += [V(v) for v in decode_verdicts(output.data).verdict]

@@ -23,13 +23,14 @@ from flyball_proto.headers import COVERS
 from flyball_proto.streams import BATCH_BYTES
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.batches import ANY_REASON, Words
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import policy_of
 from flyball_risk.sending.dispatch import route
 
 
 def new_fold(**risk: object) -> RiskFold:
     given = policy(**risk)
-    return RiskFold(lambda: given)
+    return RiskFold(lambda _: Frame(given))
 
 
 def with_skipped(decisions: Decisions, sequence: int) -> Decisions:
@@ -89,7 +90,7 @@ def test_an_output_is_cut_when_it_is_large_enough() -> None:
 
 def test_a_changed_policy_counts_from_the_next_output_on() -> None:
     revision = iter([1, 1, 2])
-    fold = RiskFold(lambda: policy_of(pipeline(), next(revision)))
+    fold = RiskFold(lambda _: Frame(policy_of(pipeline(), next(revision))))
     for expected in (1, 2):
         fold.step(message(batch([Row()])))
         fold.step(message(batch([Row()])))
@@ -149,7 +150,7 @@ def test_a_replaced_decision_sends_the_fallback() -> None:
         autonomy="autonomous",
         fallback="reset",
     )
-    fold = RiskFold(lambda: given)
+    fold = RiskFold(lambda _: Frame(given))
     fold.step(message(batch([Row(score=0.7)])))
     (sent,) = route(committed(fold))
     assert json.loads(sent.data)["action"] == "reset"

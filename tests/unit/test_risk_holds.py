@@ -21,6 +21,7 @@ from flyball_risk.answering.recorded import outcomes, record_route
 from flyball_risk.fold import RiskFold
 from flyball_risk.holding import holds as waiting
 from flyball_risk.judging import ladder
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.sending.dispatch import route
@@ -48,7 +49,7 @@ class Desk:
 
     def __init__(self, under: Policy | None = None) -> None:
         self.policy = under or rule()
-        self.fold = RiskFold(lambda: self.policy)
+        self.fold = RiskFold(lambda _: Frame(self.policy))
         self.sequence = 0
         self.rows = 0
         self.outputs: list[Input] = []
@@ -356,7 +357,7 @@ def test_a_full_state_fits_the_snapshot() -> None:
     assert len(found.opened) == 5000
     data = desk.fold.dump()
     assert 2 * len(data) < (1 << 20)
-    again = RiskFold(lambda: desk.policy)
+    again = RiskFold(lambda _: Frame(desk.policy))
     again.load(data)
     assert again.dump() == data
 
@@ -402,7 +403,7 @@ def test_no_restart_changes_what_becomes_of_a_hold_and_nothing_is_sent_unfounded
                 desk.judge(*step)
             if i in at:
                 saved = desk.fold.dump()
-                desk.fold = RiskFold(lambda under=desk.policy: under)
+                desk.fold = RiskFold(lambda _, under=desk.policy: Frame(under))
                 desk.fold.load(saved)
                 assert desk.fold.dump() == saved
     assert [o.data for o in killed.outputs] == [o.data for o in whole.outputs]

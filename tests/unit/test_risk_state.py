@@ -10,6 +10,7 @@ from tests.unit.risk_rows import Row, batch, judged, message, policy, readable
 from flyball_proto.columns import Verdict, decode_verdicts
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging import recent as state
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Recent
 
@@ -109,7 +110,7 @@ def through(
     pieces: list[list[Row]], under: Policy, *, restart_after: set[int], commit_after: set[int]
 ) -> list[Any]:
     """Feed pieces; commit and restart from the dumped state where told."""
-    fold, out, sequence = RiskFold(lambda: under), [], 1
+    fold, out, sequence = RiskFold(lambda _: Frame(under)), [], 1
     for i, piece in enumerate(pieces):
         fold.step(message(batch(piece, first=sequence)))
         sequence += len(piece)
@@ -119,7 +120,7 @@ def through(
             out += readable(decode_verdicts(output.data))
         if i in restart_after:
             saved = fold.dump()
-            fold = RiskFold(lambda: under)
+            fold = RiskFold(lambda _: Frame(under))
             fold.load(saved)
             assert fold.dump() == saved
     return out

@@ -32,6 +32,17 @@ class Decision(SpecModel):
         alias="cooldown",
         description="Event time before the same action may reach the same element again.",
     )
+    parameter: ActionName | None = Field(
+        default=None,
+        description="What it changes at the element, e.g. tilt; the action's own name by default. "
+        "Of pipelines that change one parameter of one element, one at a time may.",
+    )
+    acknowledge_ms: PositiveMs | None = Field(
+        default=None,
+        alias="acknowledge",
+        description="How long an element may take to say what became of the action; without it "
+        "nothing is expected.",
+    )
 
 
 class RiskBudgets(SpecModel):
@@ -48,7 +59,37 @@ class RiskBudgets(SpecModel):
     window_ms: PositiveMs = Field(
         default=600_000,
         alias="window",
-        description="How long a dispatched action counts in elements_per_label.",
+        description="How long a dispatched action counts in elements_per_label and per_element.",
+    )
+    per_action: dict[ActionName, Count] = Field(
+        default_factory=dict,
+        description="Action to how often it may be dispatched in any minute of event time, "
+        "e.g. {offload: 10}.",
+    )
+    per_element: Count | None = Field(
+        default=None, description="Actions that one element may get in any window."
+    )
+
+
+class BreakerRule(SpecModel):
+    """When a pipeline steps back to advisory by itself, and when it tries again."""
+
+    enabled: Flag = Field(default=True, description="false: it never does.")
+    window_ms: PositiveMs = Field(
+        default=60_000, alias="window", description="Event time over which shares are counted."
+    )
+    least: Count = Field(
+        default=50, ge=10, description="Proposals that a window needs before it says anything."
+    )
+    retry_after_ms: PositiveMs = Field(
+        default=300_000,
+        alias="retry_after",
+        description="Event time before a trial; it doubles with every trial that fails.",
+    )
+    labels_within_ms: PositiveMs | None = Field(
+        default=None,
+        alias="labels_within",
+        description="Trips when no label came for so long while actions went out.",
     )
 
 
@@ -96,6 +137,37 @@ class Risk(SpecModel):
     hold: Hold = Field(default=Hold(), description="Decisions that wait for a person.")
     fallback: ActionName = Field(
         default=KEEP, description="What a replaced decision sends instead; keep sends nothing."
+    )
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = Field(
+        default=0.95, description="With which max_error is kept while labels are exchangeable."
+    )
+    unproven: Literal["notify", "hold"] = Field(
+        default="notify",
+        description="What becomes of a decision that would be cleared while there are too few "
+        "labels to prove max_error.",
+    )
+    hysteresis: Annotated[Number, Field(ge=0, lt=0.5)] = Field(
+        default=0.1,
+        description="How far below a limit, as a share of it, the risk must fall before an element "
+        "that was held or denied is cleared again within its cool-down.",
+    )
+    audit_share: Annotated[Number, Field(ge=0, le=0.5)] = Field(
+        default=0.01,
+        description="Share of cleared and of denied decisions that people are asked to review.",
+    )
+    priority: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
+        default=50,
+        description="Among pipelines that change one parameter of one element the highest goes "
+        "first.",
+    )
+    lease_ms: PositiveMs | None = Field(
+        default=None,
+        alias="lease",
+        description="How long a pipeline that acted keeps others from what it changed; the "
+        "action's cool-down by default.",
+    )
+    breaker: BreakerRule = Field(
+        default=BreakerRule(), description="When the pipeline steps back to advisory by itself."
     )
     baseline_acts: Flag = Field(
         default=False,

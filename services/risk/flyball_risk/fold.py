@@ -8,8 +8,8 @@ from flyball_proto.headers import CHANGES, COVERS
 from flyball_proto.streams import BATCH_BYTES
 from flyball_risk.answering.answers import take_order
 from flyball_risk.judging.batches import Judged, Words, assemble, judge_batch
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Changes, Partition
-from flyball_risk.judging.policy import Policy
 
 ROW_BYTES = 12
 """What a verdict adds to a decision."""
@@ -24,16 +24,16 @@ ANSWERS = ".answers"
 class RiskFold:
     """Judges decisions in order; implements `flyball_kit.fold.Fold`.
 
-    All rows of one output are judged under one policy and one stop order: a new revision counts
+    All rows of one output are judged under one frame and one stop order: a new revision counts
     from the next output on. An answer ends its output, so that nobody waits for more. The state
     depends on what was dispatched before without end, so its snapshots are durable
     (`FoldOptions.durable_state`) and `since` has nothing to say.
     """
 
-    def __init__(self, policy: Callable[[], Policy]) -> None:
-        self._newest_policy = policy
-        self._policy = policy()
+    def __init__(self, frame: Callable[[Partition], Frame]) -> None:
+        self._newest_frame = frame
         self._partition = Partition()
+        self._frame = frame(self._partition)
         self._stop_revision = 0
         self._parts: list[Judged] = []
         self._words = Words()
@@ -44,20 +44,20 @@ class RiskFold:
         """Judge one batch; True = large enough, or a mark, an answer or a stop must end it."""
         partition = self._partition
         if self._is_empty:
-            self._policy = self._newest_policy()
+            self._frame = self._newest_frame(partition)
             self._stop_revision = partition.stop_revision
             self._is_empty = False
         if message.subject.endswith(ANSWERS):
-            take_order(message.data, message.sequence, partition, self._policy)
+            take_order(message.data, message.sequence, partition, self._frame)
             if not self._parts:
                 self._stop_revision = partition.stop_revision
             return True
         batch = decode_decisions(message.data)
         stored_ms = message.time_ns // 1_000_000
-        judged = judge_batch(batch, self._policy, partition, self._words, stored_ms)
+        judged = judge_batch(batch, self._frame, partition, self._words, stored_ms)
         self._parts.append(judged)
         if batch.flow.tick_ms:
-            partition.tick(batch.flow.tick_ms, self._policy)
+            partition.tick(batch.flow.tick_ms, self._frame.policy)
         self._bytes += len(message.data) + ROW_BYTES * len(batch.rows)
         size = self._bytes + CHANGE_BYTES * len(partition.changes)
         return batch.flow.mark is not None or size >= BATCH_BYTES
@@ -70,7 +70,7 @@ class RiskFold:
         if self._is_empty:
             return None
         changes = self._partition.changes
-        batch = assemble(self._parts, self._words, self._policy, self._stop_revision, changes)
+        batch = assemble(self._parts, self._words, self._frame, self._stop_revision, changes)
         self._parts, self._words, self._bytes = [], Words(), 0
         self._partition.changes, self._is_empty = Changes(), True
         flow = batch.flow

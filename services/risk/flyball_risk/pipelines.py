@@ -19,7 +19,9 @@ from flyball_proto.holds import ActionsStopped
 from flyball_proto.spec import Pipeline
 from flyball_risk.answering.recorded import RECORDS
 from flyball_risk.answering.replies import Replies
+from flyball_risk.capacity.claims import Claims
 from flyball_risk.fold import RiskFold
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy, policy_of
 from flyball_risk.sending.dispatch import decision_of, route
 from flyball_risk.settings import Settings
@@ -55,6 +57,7 @@ class Pipelines:
         self._retain_bytes = settings.retain_mib * streams.MIB
         self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
         self._policies: dict[str, Policy] = {}
+        self._claims = Claims()
         self.synced = False
 
     async def follow(self) -> None:
@@ -70,6 +73,10 @@ class Pipelines:
     def policy(self, pipeline: str) -> Policy:
         """The policy in force."""
         return self._policies[pipeline]
+
+    def frame(self, pipeline: str) -> Frame:
+        """Under what the next output is judged."""
+        return Frame(self.policy(pipeline), claims=self._claims)
 
     def find(self, pipeline: str) -> Policy | None:
         """The policy in force; None when no such pipeline is applied."""
@@ -115,7 +122,7 @@ class Pipelines:
                 also=(subjects.answers(name, partition),),
             ),
             target=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
-            fold=lambda: traced("risk.judge", RiskFold(lambda: self.policy(name))),
+            fold=lambda: traced("risk.judge", RiskFold(lambda _: self.frame(name))),
             options=FoldOptions(
                 version=STATE_VERSION,
                 durable_state=True,

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, StopOrder
 from flyball_risk.holding.holds import Open
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.ladder import Proposal, exhausted
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
@@ -31,7 +32,7 @@ def read_order(data: bytes) -> Answer | StopOrder | None:
         return None
 
 
-def take_order(data: bytes, sequence: int, partition: Partition, policy: Policy) -> None:
+def take_order(data: bytes, sequence: int, partition: Partition, frame: Frame) -> None:
     """Take in one message beside the decisions; `sequence` is its place in DECISIONS."""
     order = read_order(data)
     if isinstance(order, StopOrder):
@@ -40,21 +41,22 @@ def take_order(data: bytes, sequence: int, partition: Partition, policy: Policy)
     if order is None:
         found = Answered(sequence, "", Result.UNKNOWN, UNREADABLE, "", 0)
     else:
-        result, detail = answer(order, partition, policy)
+        result, detail = answer(order, partition, frame)
         at_ms = int(order.at.timestamp() * 1000)
         found = Answered(sequence, order.hold, result, detail, order.by, at_ms)
     partition.changes.answered.append(found)
 
 
-def answer(given: Answer, partition: Partition, policy: Policy) -> tuple[Result, str]:
+def answer(given: Answer, partition: Partition, frame: Frame) -> tuple[Result, str]:
     """What one answer comes to, with words unless it ended the hold."""
+    policy = frame.policy
     found = partition.holds.get(given.hold)
     if found is None:
         return Result.UNKNOWN, "no such decision waits for a person"
     if given.answer == "deny":
         _end(partition, policy, found, given, Outcome.DENIED)
         return Result.ENDED, ""
-    why_not = objection(found, partition, policy)
+    why_not = objection(found, partition, frame)
     if why_not is not None:
         return why_not
     if given.by in found.agreed:
@@ -74,8 +76,9 @@ def answer(given: Answer, partition: Partition, policy: Policy) -> tuple[Result,
     return Result.ENDED, ""
 
 
-def objection(found: Open, partition: Partition, policy: Policy) -> tuple[Result, str] | None:
+def objection(found: Open, partition: Partition, frame: Frame) -> tuple[Result, str] | None:
     """Why a held action may not go out now; None when it may."""
+    policy = frame.policy
     hold, recent = found.hold, partition.recent
     rule = policy.rules.get(hold.action)
     if partition.stop_words:

@@ -3,6 +3,7 @@
 Rows that propose nothing are negligible and clear, and cost next to nothing.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,8 @@ from flyball_proto.columns import (
     Waiting,
 )
 from flyball_proto.merge import merge_classes, merge_flows, merge_rows
+from flyball_risk.capacity.claims import Claim
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.ladder import Proposal, Ruling, error_probability, judge
 from flyball_risk.judging.partition import Changes, Partition
 from flyball_risk.judging.policy import Policy
@@ -68,13 +71,14 @@ class Judged:
 
 
 def judge_batch(
-    batch: Decisions, policy: Policy, partition: Partition, words: Words, stored_ms: int = 0
+    batch: Decisions, frame: Frame, partition: Partition, words: Words, stored_ms: int = 0
 ) -> Judged:
     """Judge all rows in order; `partition` learns what is dispatched and what begins to wait.
 
     `stored_ms` is when the batch was stored.
     """
     n, before, recent = len(batch.rows), partition.changes.rows, partition.recent
+    policy = frame.policy
     actions = np.array([0, *(words.action(a) for a in batch.action)], U8)
     models = np.array([words.models.setdefault(m, len(words.models)) for m in batch.model], U8)
     judged = Judged(
@@ -91,16 +95,12 @@ def judge_batch(
     for i, now_ms, proposal in _proposals(batch, policy):
         _meet_until(recent, arrivals, batch.rows, i)
         partition.advance(now_ms, policy, before + i)
-        ruling = judge(proposal, policy, partition)
+        ruling = judge(proposal, frame, partition)
+        partition.breaker.note(
+            ruling.verdict, ruling.category, finite=math.isfinite(proposal.score)
+        )
         if ruling.verdict in DISPATCHED:
-            cooldown_ms = policy.rules[proposal.action].cooldown_ms
-            recent.record(
-                proposal.element,
-                proposal.label_set,
-                ruling.action,
-                proposal.time_ms,
-                cooldown_ms,
-            )
+            record(proposal, ruling.action, frame, partition)
         elif ruling.verdict is Verdict.HOLD:
             _hold(batch, i, proposal, ruling, policy, partition, stored_ms)
         _write(judged, i, ruling, words)
@@ -111,16 +111,28 @@ def judge_batch(
     return judged
 
 
+def record(proposal: Proposal, action: str, frame: Frame, partition: Partition) -> None:
+    """An action goes out: cool-downs, budgets, groups and the claim on its parameter begin."""
+    policy = frame.policy
+    rule = policy.rules[proposal.action]
+    partition.recent.record(
+        proposal.element, proposal.label_set, action, proposal.time_ms, rule.cooldown_ms
+    )
+    until_ms = proposal.time_ms + (policy.lease_ms or rule.cooldown_ms)
+    claim = Claim(policy.pipeline, policy.priority, action, until_ms)
+    frame.claims.take(proposal.element, rule.parameter, claim)
+
+
 def assemble(
-    parts: Sequence[Judged], words: Words, policy: Policy, stop_revision: int, changes: Changes
+    parts: Sequence[Judged], words: Words, frame: Frame, stop_revision: int, changes: Changes
 ) -> Verdicts:
     """One output of everything judged since the last one, in order; of changes alone it has no rows."""
-    revisions = {"policy": policy.revision} | ({"stop": stop_revision} if stop_revision else {})
+    revisions = frame.revisions | ({"stop": stop_revision} if stop_revision else {})
     flow = merge_flows([p.batch.flow for p in parts] or [Flow()])
     newest = parts[-1].batch if parts else None
     class_name, class_index = merge_classes([p.batch for p in parts])
     return Verdicts(
-        policy.pipeline,
+        frame.policy.pipeline,
         newest.feature_digest if newest else "",
         replace(flow, revisions={**flow.revisions, **revisions}),
         merge_rows([p.batch.rows for p in parts] or [Rows.none()]),
@@ -140,6 +152,9 @@ def assemble(
         tuple(changes.answered),
         class_name,
         class_index,
+        frame.policy.digest,
+        context=tuple(changes.context),
+        turned=tuple(changes.turned),
     )
 
 

@@ -21,6 +21,7 @@ from flyball_proto.columns import DISPATCHED, F64, Category, Column, Quality, Ve
 from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.holding.holds import MAX_HOLDS
 from flyball_risk.judging.control import WITHHOLDABLE, is_drawn, spell_ms
+from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, Rule
 from flyball_risk.judging.recent import Crowd, Recent, labels_of
@@ -105,9 +106,9 @@ def category_of(risk: float) -> Category:
     return CATEGORIES[bisect_right(CUT_OFFS, round(risk, 6))]
 
 
-def judge(proposal: Proposal, policy: Policy, partition: Partition) -> Ruling:
+def judge(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
     """Judge one proposal; the caller records it if it is dispatched or waits for a person."""
-    recent = partition.recent
+    recent, policy = partition.recent, frame.policy
     rule = policy.rules.get(proposal.action)
     if rule is None:
         reason = f"{proposal.action}: the specification has no such action any more"
@@ -120,6 +121,8 @@ def judge(proposal: Proposal, policy: Policy, partition: Partition) -> Ruling:
     ruling = _by_autonomy(ruling, policy)
     ruling = _by_limits(ruling, proposal, policy)
     ruling = _by_advice(ruling, proposal, policy)
+    ruling = _by_breaker(ruling, proposal, partition)
+    ruling = _by_claims(ruling, proposal, rule, frame)
     ruling = _by_capacity(ruling, proposal, rule, policy, recent, crowds)
     ruling = _by_people(ruling, proposal, rule, partition)
     return _by_control(ruling, proposal, rule, policy)
@@ -190,6 +193,34 @@ def _by_advice(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
         action=proposal.action,
         reason=f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}",
     )
+
+
+def _by_breaker(ruling: Ruling, proposal: Proposal, partition: Partition) -> Ruling:
+    """Only recorded: the breaker is open, or in a trial this element is not among those tried."""
+    if ruling.verdict in (Verdict.DENY, Verdict.ADVISE):
+        return ruling
+    why = partition.breaker.why_not(proposal.element, proposal.time_ms)
+    if not why:
+        return ruling
+    reason = f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}"
+    return replace(ruling, verdict=Verdict.ADVISE, action=proposal.action, reason=reason)
+
+
+def _by_claims(ruling: Ruling, proposal: Proposal, rule: Rule, frame: Frame) -> Ruling:
+    """Another pipeline changes the same at this element."""
+    if ruling.verdict not in DISPATCHED or ruling.action == KEEP:
+        return ruling
+    policy = frame.policy
+    claim = frame.claims.holder(
+        policy.pipeline, policy.priority, proposal.element, rule.parameter, proposal.time_ms
+    )
+    if claim is None:
+        return ruling
+    reason = (
+        f"{ruling.action}: superseded, pipeline {claim.pipeline} (priority {claim.priority}) "
+        f"changed {rule.parameter} by {claim.action}"
+    )
+    return replace(ruling, verdict=Verdict.SUPERSEDED, reason=reason)
 
 
 def _by_capacity(

@@ -8,8 +8,9 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from flyball_proto.columns import Answered, Outcome, Released, Waiting
+from flyball_proto.columns import Answered, Context, Outcome, Released, Turned, Waiting
 from flyball_proto.holds import StopOrder
+from flyball_risk.breaking.breaker import Breaker
 from flyball_risk.holding.holds import Holds
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Recent
@@ -23,16 +24,18 @@ class Changes:
     opened: list[Waiting] = field(default_factory=list)
     released: list[Released] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
+    context: list[Context] = field(default_factory=list)
+    turned: list[Turned] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.opened) + len(self.released) + len(self.answered)
+        return len(self.opened) + len(self.released) + len(self.answered) + len(self.turned)
 
 
 class Partition:
     """The state, and what changed in it since the last output."""
 
     def __init__(self) -> None:
-        self.recent, self.holds = Recent(), Holds()
+        self.recent, self.holds, self.breaker = Recent(), Holds(), Breaker()
         self.order: StopOrder | None = None
         self.changes = Changes()
 
@@ -57,6 +60,9 @@ class Partition:
     def advance(self, time_ms: int, policy: Policy, row: int) -> None:
         """Event time reached `time_ms` before row `row` of the output: holds may expire."""
         self.recent.advance(time_ms)
+        self.breaker.advance(self.recent.clock_ms, row)
+        self.changes.turned += self.breaker.turned
+        self.breaker.turned = []
         for hold in self.holds.overdue(self.recent.clock_ms):
             self._expire(hold, hold.expires_ms, policy, row)
 
@@ -81,6 +87,7 @@ class Partition:
         state = {
             **self.recent.as_json(),
             "holds": self.holds.as_json(self.recent.clock_ms),
+            "breaker": self.breaker.as_json(),
             "order": self.order.model_dump(mode="json") if self.order else None,
         }
         return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1)
@@ -93,6 +100,7 @@ class Partition:
         partition.recent = Recent.from_json(state)
         if holds := state.get("holds"):
             partition.holds = Holds.from_json(holds)
+        partition.breaker = Breaker.from_json(state.get("breaker", {}))
         if order := state.get("order"):
             partition.order = StopOrder.model_validate(order)
         return partition

@@ -1,10 +1,12 @@
 """What a pipeline's specification says about risk, made ready for judging. Pure."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Literal
 
-from flyball_proto.spec import Decision, Pipeline
+from flyball_proto.spec import Decision, Pipeline, Risk
 from flyball_risk.judging.control import DEFAULT_KEY, SEVERITIES
 from flyball_risk.limits.boundaries import Limit, compile_limits
 from flyball_risk.scoring.impact import impact
@@ -15,6 +17,7 @@ class Rule:
     """One action as the specification describes it; `words` stand in reasons.
 
     `may_withhold`: every decision that proposes it is of a severity that the control share takes.
+    `parameter` is what it changes at the element; `threshold` the least score that proposes it.
     """
 
     action: str
@@ -22,11 +25,16 @@ class Rule:
     cooldown_ms: int
     words: str
     may_withhold: bool
+    parameter: str
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Under what the rows of one output are judged; `revision` names it in the output."""
+    """A pipeline's rules; `revision` and `digest` name them in every output.
+
+    `risk` is the specification's, for what is not spelt out beside it.
+    """
 
     pipeline: str
     revision: int
@@ -44,6 +52,10 @@ class Policy:
     horizon_ms: int
     hold_expires_ms: int
     approvals: int
+    digest: str
+    priority: int
+    lease_ms: int | None
+    risk: Risk
 
 
 def policy_of(
@@ -71,7 +83,21 @@ def policy_of(
         horizon_ms=spec.target.horizon_ms,
         hold_expires_ms=risk.hold.expires_ms,
         approvals=risk.hold.approvals,
+        digest=policy_digest(pipeline),
+        priority=risk.priority,
+        lease_ms=risk.lease_ms,
+        risk=risk,
     )
+
+
+def policy_digest(pipeline: Pipeline) -> str:
+    """SHA-256, hex, of the rules that verdicts are made by: decisions and risk, canonical JSON."""
+    spec = pipeline.spec
+    said = {
+        "decisions": [d.model_dump(mode="json", by_alias=True) for d in spec.decisions],
+        "risk": spec.risk.model_dump(mode="json", by_alias=True),
+    }
+    return sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _rules(decisions: tuple[Decision, ...]) -> dict[str, Rule]:
@@ -85,6 +111,7 @@ def _rules(decisions: tuple[Decision, ...]) -> dict[str, Rule]:
             gravest,
             cooldown_ms=max(before.cooldown_ms, rule.cooldown_ms),
             may_withhold=before.may_withhold and rule.may_withhold,
+            threshold=min(before.threshold, rule.threshold),
         )
     return rules
 
@@ -97,4 +124,6 @@ def _rule(decision: Decision) -> Rule:
         decision.cooldown_ms,
         f"{decision.severity} severity, {undo}",
         decision.severity in SEVERITIES,
+        decision.parameter or decision.action,
+        decision.score_at_least,
     )
