@@ -101,6 +101,19 @@ class Comparison(Wire):
     detail: str
 
 
+class ActionEffect(Wire):
+    """What one action does; the interval (95 %) is None while there are too few blocks."""
+
+    action: str
+    withheld_rows: int
+    withheld_mean: float | None
+    acted_rows: int
+    acted_mean: float | None
+    difference: float | None = Field(description="Mean label, acted less withheld.")
+    low: float | None = None
+    high: float | None = None
+
+
 class Effect(Wire):
     """What actions do: labels of rows left alone at random, and of rows under an action."""
 
@@ -108,6 +121,7 @@ class Effect(Wire):
     withheld_mean: float | None = None
     acted_rows: int = 0
     acted_mean: float | None = None
+    actions: tuple[ActionEffect, ...] = Field(default=(), max_length=16)
 
 
 class Standings(Wire):

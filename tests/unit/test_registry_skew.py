@@ -24,7 +24,7 @@ def rows(n: int, first: int = 1, sample: int = 0) -> Sampled:
         whole, whole.astype(np.uint64), np.arange(first, first + n, dtype=np.uint64),
         np.full(n, sample, np.uint16), whole + BEGIN_MS, whole, words, words,
         np.zeros((n, 1), np.float32), number, number + 1, whole.astype(bool),
-        whole.astype(np.uint8), models, number + 0.5,
+        whole.astype(np.uint8), models, number + 0.5, words,
     )  # fmt: skip
 
 

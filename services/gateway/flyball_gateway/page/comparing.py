@@ -7,7 +7,14 @@ from typing import Final
 from flyball_gateway.page import wording
 from flyball_gateway.picturing.picture import Loop
 from flyball_gateway.picturing.telling import ended
-from flyball_proto.progress import ColumnFigures, Comparison, Effect, Standings, TrainerProgress
+from flyball_proto.progress import (
+    ActionEffect,
+    ColumnFigures,
+    Comparison,
+    Effect,
+    Standings,
+    TrainerProgress,
+)
 
 _STATES: Final = {
     "gathering": "gathers rows",
@@ -89,7 +96,19 @@ def effect(loop: Loop) -> str:
     return (
         "<table><thead><tr><td></td><th scope=col>Mean label</th>"
         f"<th scope=col>Rows</th></tr></thead><tbody>{rows}</tbody></table>"
+        + "".join(f"<p>{escape(effect_words(one))}</p>" for one in found.actions)
     )
+
+
+def effect_words(found: ActionEffect) -> str:
+    """What one action changes, in a sentence."""
+    if found.difference is None:
+        return f"{found.action}: nothing to compare yet."
+    words = f"{found.action} changes the mean label by {found.difference:+.3f}"
+    if found.low is None or found.high is None:
+        return f"{words}; too few blocks for an interval."
+    sure = "" if found.low <= 0 <= found.high else ", more than chance explains"
+    return f"{words}, 95 %: {found.low:+.3f} to {found.high:+.3f}{sure}."
 
 
 def _comparison(found: Comparison, standings: Standings) -> str:

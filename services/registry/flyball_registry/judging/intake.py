@@ -20,7 +20,7 @@ class Intake:
     def __init__(self, board: Scoreboard, contract: Contract, partitions: int) -> None:
         self.board = board
         self.tallies: list[Tally] = []
-        self._partitions = partitions
+        self._partitions, self._block_ms = partitions, contract.block_ms
         self._waiting: list[Sampled] = []
         self._recent = Recent(contract.gate_rows, partitions)
         self._marks: dict[int, Mark] = {}
@@ -100,7 +100,7 @@ class Intake:
             newest_ms = int(rows.known_ms.max())
             now = now.model_copy(update={"time_ms": max(place.time_ms, newest_ms)})
             update["first_ms"] = self.board.first_ms or int(rows.time_ms.min())
-            update["effect"] = self.board.effect.add(rows)
+            update["effect"] = self.board.effect.add(rows, self._block_ms)
         places = {**self.board.places, str(partition): now}
         self.board = self.board.model_copy(update={**update, "places": places})
 

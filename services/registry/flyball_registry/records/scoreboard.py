@@ -15,6 +15,7 @@ from flyball_proto.events import Wire
 from flyball_proto.judgements import AnyJudgement, Drifted, ScoresSkewed
 from flyball_registry.evidence.design import Design
 from flyball_registry.evidence.drifting import Drifting
+from flyball_registry.evidence.effects import Arms
 from flyball_registry.evidence.evaluation import State, standing
 from flyball_registry.evidence.guards import Step
 from flyball_registry.records.upstream import Upstream
@@ -23,6 +24,8 @@ from flyball_registry.scoring.seats import Turn
 from flyball_registry.scoring.skew import Said
 
 MAX_GATED: Final = 64
+MAX_ACTIONS: Final = 16
+"""Whose effect is reckoned one by one; of further ones only in `withheld` and `acted`."""
 
 
 class Place(Wire):
@@ -55,15 +58,33 @@ class Effect(Wire):
 
     withheld: Mean = Mean()
     acted: Mean = Mean()
+    actions: Mapping[str, Arms] = Field(default={})  # the first `MAX_ACTIONS` that are seen
 
-    def add(self, rows: Sampled) -> "Effect":
-        """Take more rows."""
+    def add(self, rows: Sampled, block_ms: int) -> "Effect":
+        """Take more rows; intervals stand on blocks of event time."""
         known = np.isfinite(rows.label)
-        withheld = known & (rows.verdict == Verdict.WITHHOLD) & ~rows.censored
-        acted = known & rows.censored & np.isin(rows.verdict, DISPATCHED)
+        withheld = rows.take(known & (rows.verdict == Verdict.WITHHOLD) & ~rows.censored)
+        acted = rows.take(known & rows.censored & np.isin(rows.verdict, DISPATCHED))
         return Effect(
-            withheld=self.withheld.add(rows.take(withheld)), acted=self.acted.add(rows.take(acted))
+            withheld=self.withheld.add(withheld),
+            acted=self.acted.add(acted),
+            actions=_by_action(self.actions, withheld, acted, block_ms),
         )
+
+
+def _by_action(
+    before: Mapping[str, Arms], withheld: Sampled, acted: Sampled, block_ms: int
+) -> Mapping[str, Arms]:
+    found = dict(before)
+    for arm, rows in (("withheld", withheld), ("acted", acted)):
+        block = rows.time_ms // max(1, block_ms)
+        for action in sorted(set(rows.action.tolist()) - {""}):
+            if action not in found and len(found) >= MAX_ACTIONS:
+                continue
+            mine, arms = rows.action == action, found.get(action, Arms())
+            more = getattr(arms, arm).add(rows.label[mine], block[mine])
+            found[action] = arms.model_copy(update={arm: more})
+    return found
 
 
 class Figures(Wire):

@@ -7,6 +7,7 @@ from flyball_proto import progress
 from flyball_proto.progress import Comparison, Standings
 from flyball_registry.contract import Contract
 from flyball_registry.evidence.design import ACTIVE
+from flyball_registry.evidence.effects import Arms
 from flyball_registry.records.figures import columns
 from flyball_registry.records.scoreboard import Effect, Figures, Mean, Scoreboard, Standing
 
@@ -74,12 +75,27 @@ def _comparison(one: Standing) -> Comparison:
     )
 
 
+def _of_action(action: str, arms: Arms) -> progress.ActionEffect:
+    low, high = arms.interval or (None, None)
+    return progress.ActionEffect(
+        action=action,
+        withheld_rows=arms.withheld.rows,
+        withheld_mean=arms.withheld.mean,
+        acted_rows=arms.acted.rows,
+        acted_mean=arms.acted.mean,
+        difference=arms.difference,
+        low=low,
+        high=high,
+    )
+
+
 def _effect(effect: Effect) -> progress.Effect:
     return progress.Effect(
         withheld_rows=effect.withheld.rows,
         withheld_mean=_mean(effect.withheld),
         acted_rows=effect.acted.rows,
         acted_mean=_mean(effect.acted),
+        actions=tuple(_of_action(name, arms) for name, arms in sorted(effect.actions.items())),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flyball_proto.columns import U64, Column, Model, Samples
+from flyball_proto.columns import U8, U64, Column, Model, Samples
 
 Names = np.ndarray[Any, np.dtype[np.object_]]
 
@@ -36,6 +36,7 @@ class Sampled:
     verdict: Column  # u8 (n,)
     model: Names  # (n,), of `columns.Model`
     score: Column  # f64 (n,)
+    action: Names  # (n,), what was proposed; empty = nothing, or an older version wrote it
 
     def __len__(self) -> int:
         return len(self.time_ms)
@@ -88,6 +89,7 @@ def sampled(partition: int, message: int, samples: Samples) -> Sampled:
         samples.verdict,
         _looked_up(samples.model, samples.model_index),
         samples.score,
+        _actions(samples, n),
     )
 
 
@@ -105,6 +107,11 @@ def models(rows: Sampled) -> list[Model]:
 def _labels(text: str) -> dict[str, str]:
     found: Any = json.loads(text) if text else {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _actions(samples: Samples, rows: int) -> Names:
+    index = samples.action_index if len(samples.action_index) else np.zeros(rows, U8)
+    return _looked_up(("", *samples.action), index)
 
 
 def _looked_up(words: Sequence[Any] | Names, index: Column) -> Names:
