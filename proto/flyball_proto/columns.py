@@ -124,7 +124,7 @@ class Result(IntEnum):
     """As `REFUSED`, because a person stopped the pipeline."""
 
 
-ASSESSED: Final = ("novelty", "disagreement", "confidence", "credibility", "error")
+ASSESSED: Final = ("novelty", "disagreement", "confidence", "credibility", "error", "impact")
 """Columns of an `Assessment`, in order."""
 
 DISPATCHED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.REPLACE)
@@ -281,6 +281,7 @@ class Assessment:
     confidence: Column = field(default_factory=_no_signal)  # f32 (p,), NaN = not calibrated
     credibility: Column = field(default_factory=_no_signal)  # f32 (p,), NaN = not calibrated
     error: Column = field(default_factory=_no_signal)  # f32 (p,), probability that acting is wrong
+    impact: Column = field(default_factory=_no_signal)  # f32 (p,), in [0, 1], how bad that would be
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,13 +346,19 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """What a pipeline's breaker did; `before` rows of its batch came before it."""
+    """What a partition's breaker did; `before` rows of its batch came before it.
+
+    `number` counts how often the pipeline's breaker opened; `by` is a person, or "partition 3" whose
+    breaker opened, or empty: its own figures, or time.
+    """
 
     state: Breaker
     reason: str
     clock_ms: int
     until_ms: int
     before: int = 0
+    number: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -898,6 +905,8 @@ def _put_turned(turned: Turned) -> pb.Turned:
         clock_ms=turned.clock_ms,
         until_ms=turned.until_ms,
         before=turned.before,
+        number=turned.number,
+        by=turned.by,
     )
 
 
@@ -908,6 +917,8 @@ def _turned(message: pb.Turned) -> Turned:
         message.clock_ms,
         message.until_ms,
         message.before,
+        message.number,
+        message.by,
     )
 
 
@@ -924,8 +935,9 @@ def _get_doubts(message: pb.DecisionBatch) -> Doubts:
 def _get_assessment(message: pb.VerdictBatch) -> Assessment:
     found = message.assessment
     n = len(found.error) // F32.itemsize
+    columns = ((name, getattr(found, name)) for name in ASSESSED)
     return Assessment(
-        *(_column(getattr(found, name), F32, n, f"assessment.{name}") for name in ASSESSED)
+        *(_column(data, F32, n if data else 0, f"assessment.{name}") for name, data in columns)
     )
 
 

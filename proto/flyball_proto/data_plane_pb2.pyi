@@ -271,18 +271,22 @@ class Neighbour(_message.Message):
     def __init__(self, element: _Optional[str] = ..., label: _Optional[str] = ..., time_ms: _Optional[int] = ...) -> None: ...
 
 class Turned(_message.Message):
-    __slots__ = ("state", "reason", "clock_ms", "until_ms", "before")
+    __slots__ = ("state", "reason", "clock_ms", "until_ms", "before", "number", "by")
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
     state: int
     reason: str
     clock_ms: int
     until_ms: int
     before: int
-    def __init__(self, state: _Optional[int] = ..., reason: _Optional[str] = ..., clock_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., before: _Optional[int] = ...) -> None: ...
+    number: int
+    by: str
+    def __init__(self, state: _Optional[int] = ..., reason: _Optional[str] = ..., clock_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., before: _Optional[int] = ..., number: _Optional[int] = ..., by: _Optional[str] = ...) -> None: ...
 
 class Released(_message.Message):
     __slots__ = ("hold", "outcome", "by", "why", "at_ms", "clock_ms", "before", "code")
@@ -373,18 +377,20 @@ class VerdictBatch(_message.Message):
     def __init__(self, pipeline: _Optional[str] = ..., feature_digest: _Optional[str] = ..., flow: _Optional[_Union[Flow, _Mapping]] = ..., rows: _Optional[_Union[Rows, _Mapping]] = ..., model: _Optional[_Iterable[_Union[ModelRef, _Mapping]]] = ..., model_index: _Optional[bytes] = ..., score: _Optional[bytes] = ..., action: _Optional[_Iterable[str]] = ..., action_index: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., verdict: _Optional[bytes] = ..., category: _Optional[bytes] = ..., risk: _Optional[bytes] = ..., reason: _Optional[_Iterable[str]] = ..., reason_index: _Optional[bytes] = ..., opened: _Optional[_Iterable[_Union[Waiting, _Mapping]]] = ..., released: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., answered: _Optional[_Iterable[_Union[Answered, _Mapping]]] = ..., class_name: _Optional[_Iterable[str]] = ..., class_index: _Optional[bytes] = ..., policy_hash: _Optional[str] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., context: _Optional[_Iterable[_Union[Context, _Mapping]]] = ..., turned: _Optional[_Iterable[_Union[Turned, _Mapping]]] = ...) -> None: ...
 
 class Assessment(_message.Message):
-    __slots__ = ("novelty", "disagreement", "confidence", "credibility", "error")
+    __slots__ = ("novelty", "disagreement", "confidence", "credibility", "error", "impact")
     NOVELTY_FIELD_NUMBER: _ClassVar[int]
     DISAGREEMENT_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     CREDIBILITY_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    IMPACT_FIELD_NUMBER: _ClassVar[int]
     novelty: bytes
     disagreement: bytes
     confidence: bytes
     credibility: bytes
     error: bytes
-    def __init__(self, novelty: _Optional[bytes] = ..., disagreement: _Optional[bytes] = ..., confidence: _Optional[bytes] = ..., credibility: _Optional[bytes] = ..., error: _Optional[bytes] = ...) -> None: ...
+    impact: bytes
+    def __init__(self, novelty: _Optional[bytes] = ..., disagreement: _Optional[bytes] = ..., confidence: _Optional[bytes] = ..., credibility: _Optional[bytes] = ..., error: _Optional[bytes] = ..., impact: _Optional[bytes] = ...) -> None: ...
 
 class Tally(_message.Message):
     __slots__ = ("model", "rows", "not_finite", "action", "verdict", "category")
