@@ -25,5 +25,9 @@ class Claims:
         """Another pipeline's claim that is in the way; None when there is none."""
         return None
 
+    def others(self, pipeline: str, element: str, time_ms: int) -> bool:
+        """Whether another pipeline has a claim on any parameter of the element."""
+        return False
+
     def take(self, element: str, parameter: str, claim: Claim) -> None:
         """A pipeline's action goes out: nobody of no higher priority changes the same until then."""
