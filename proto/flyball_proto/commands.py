@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import Wire
-from flyball_proto.holds import MAX_WHY_CHARS, Hold, Stop
+from flyball_proto.holds import MAX_BULK, MAX_WHY_CHARS, Hold, ReasonCode, Stop
 from flyball_proto.progress import Measures, SliceMeasures
 from flyball_proto.runtimes import RuntimeState
 
@@ -104,12 +104,67 @@ class AnswerHold(Wire):
     answer: Literal["approve", "deny"]
     by: str = Field(min_length=1)
     why: str = Field(default="", max_length=MAX_WHY_CHARS)
+    code: ReasonCode = "other"
 
 
 class HoldReply(Reply):
-    """The hold as it is now."""
+    """The hold as it is now; `detail` says what it still waits for."""
 
     hold: Hold | None = None
+    detail: str = ""
+
+
+class AnswerHolds(Wire):
+    """`cmd.risk.answer-holds`: approve or deny many decisions that wait, each judged by itself.
+
+    Either `holds` names them, or the other fields say which open ones are meant. When their number
+    is not `expected`, nothing is done. What needs two people cannot be approved this way.
+    """
+
+    holds: tuple[str, ...] = Field(default=(), max_length=MAX_BULK)
+    pipeline: str | None = Field(default=None, min_length=1)
+    element: str | None = Field(default=None, min_length=1)
+    action: str | None = Field(default=None, min_length=1)
+    labels: dict[str, str] = Field(default={}, max_length=8, description="All of them.")
+    older_than_s: float | None = Field(default=None, ge=0, description="Opened so long ago.")
+    expected: int = Field(ge=1, le=MAX_BULK, description="How many open ones are meant.")
+    answer: Literal["approve", "deny"]
+    by: str = Field(min_length=1)
+    why: str = Field(default="", max_length=MAX_WHY_CHARS)
+    code: ReasonCode = "other"
+
+
+class NotAnswered(Wire):
+    """One of many holds to which the answer did not count."""
+
+    hold: str
+    kind: str = Field(description="Stable word, as in `Failure`.")
+    message: str
+
+
+class HoldsReply(Reply):
+    """What became of many holds at once."""
+
+    ended: int = Field(default=0, description="Holds that the answer ended.")
+    states: dict[str, str] = Field(default={}, description="Hold to its state now.")
+    refused: tuple[NotAnswered, ...] = ()
+
+
+class WithdrawApprovals(Wire):
+    """`cmd.risk.withdraw-approvals`: the approvals of somebody count no longer in open holds.
+
+    Asked by the gateway when it takes somebody's access away.
+    """
+
+    name: str = Field(min_length=1, max_length=64, description="Whose approvals.")
+    by: str = Field(min_length=1)
+    why: str = Field(default="", max_length=MAX_WHY_CHARS)
+
+
+class WithdrawReply(Reply):
+    """The holds that had counted an approval of theirs."""
+
+    holds: tuple[str, ...] = ()
 
 
 class StopPipeline(Wire):
@@ -353,9 +408,13 @@ class RevokeAccess(Wire):
 
 
 class RevokeReply(Reply):
-    """How many tokens and sessions ended."""
+    """How many tokens and sessions ended, and what became of approvals that they gave."""
 
     ended: int = 0
+    withdrawn: tuple[str, ...] = Field(
+        default=(), description="Holds in which an approval of theirs counts no longer."
+    )
+    detail: str = Field(default="", description="What could not be done, and the next step.")
 
 
 class ListAccess(Wire):

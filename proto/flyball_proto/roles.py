@@ -40,11 +40,15 @@ def inbox_prefix(user: str) -> str:
 
 
 def element_role(source: str, element: str) -> Role:
-    """An element: publishes its own metrics and labels, receives its own actions, nothing else."""
+    """An element: publishes its own metrics, labels and outcomes, receives its own actions."""
     name = f"element.{source}.{element}"
     return Role(
         name,
-        publish=(subjects.metrics(source, element), subjects.labels("*", element)),
+        publish=(
+            subjects.metrics(source, element),
+            subjects.labels("*", element),
+            subjects.outcomes("*", element),
+        ),
         subscribe=(subjects.actions("*", element), f"{inbox_prefix(name)}.>"),
     )
 
@@ -136,6 +140,7 @@ def _service(
 _OF_RISK: Final = (
     streams.CALIBRATION,
     streams.HOLDS,
+    streams.CONTEXTS,
     streams.STOPS,
     streams.BREAKERS,
     streams.AUTONOMY,
@@ -177,8 +182,14 @@ _SERVICES: Final = (
             "actions.>",
             "risk.>",
             "decisions.*.*.answers",
+            "quarantine._outcomes.*",
+            f"$JS.API.STREAM.PURGE.KV_{streams.ACKNOWLEDGED.name}",
+            *_get(streams.QUARANTINE.name),
             f"$JS.API.STREAM.PURGE.{streams.DECISIONS.name}",
-            f"$JS.API.STREAM.PURGE.KV_{streams.HOLDS.name}",
+            *(
+                f"$JS.API.STREAM.PURGE.KV_{bucket.name}"
+                for bucket in (streams.HOLDS, streams.CONTEXTS, streams.REVIEWS)
+            ),
             *_get(streams.EVENTS.name),
         ),
     ),
@@ -233,6 +244,7 @@ _SERVICES: Final = (
             "pipeline.>",
             "metrics.*.*",
             "labels.*.*",
+            "outcomes.*.*",
             "cmd.>",
             *_info(streams.METRICS.name),
             *_info(streams.FEATURES.name),
@@ -269,6 +281,7 @@ _PEOPLE_AND_TOOLS: Final = (
         [
             "metrics.*.*",
             "labels.*.*",
+            "outcomes.*.*",
             f"metrics.*.*.{subjects.MARK}",
             *_info(streams.METRICS.name),
             *_read(streams.VERDICTS, streams.EVENTS),

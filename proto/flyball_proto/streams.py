@@ -115,6 +115,7 @@ DEPLOYMENTS: Final = Bucket("deployments", 16 * MIB, history=8)
 SCOREBOARD: Final = Bucket("scoreboard", 64 * MIB)
 CALIBRATION: Final = Bucket("calibration", 16 * MIB)
 HOLDS: Final = Bucket("holds", 64 * MIB)
+CONTEXTS: Final = Bucket("contexts", 128 * MIB)
 STOPS: Final = Bucket("stops", MIB, history=8)
 BREAKERS: Final = Bucket("breakers", MIB, history=8)
 AUTONOMY: Final = Bucket("autonomy", MIB, history=8)
@@ -134,6 +135,7 @@ BUCKETS: Final = (
     SCOREBOARD,
     CALIBRATION,
     HOLDS,
+    CONTEXTS,
     STOPS,
     BREAKERS,
     AUTONOMY,

@@ -1,14 +1,16 @@
 """The commands of docs/reference/subjects.md: requests on `cmd.<service>.<verb>` and replies."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+import flyball_proto
 from flyball_local.reference.events import event_links
 from flyball_local.reference.markdown import anchor, fields, first_paragraph, listed, table
 from flyball_local.reference.permissions import may_publish
-from flyball_proto import commands
 from flyball_proto.commands import Reply
 from flyball_proto.events import Wire
 
@@ -26,19 +28,22 @@ class Command(NamedTuple):
 
 
 def all_commands() -> list[Command]:
-    """Every command, as `commands.py` lists them.
+    """Every command, as the modules of `flyball_proto` list them.
 
     A request names its subject at the beginning of its docstring; its reply is the next class
-    there that is one.
+    of its module that is one.
     """
-    classes = _in_order()
+    modules = (info.name for info in pkgutil.iter_modules(flyball_proto.__path__))
+    return sorted(c for module in modules for c in _commands_of(f"flyball_proto.{module}"))
+
+
+def _commands_of(module: str) -> Iterator[Command]:
+    classes = _in_order(module)
     replies = [(place, cls) for place, cls in enumerate(classes) if issubclass(cls, Reply)]
-    found = []
     for place, cls in enumerate(classes):
         if named := _SUBJECT.match(first_paragraph(cls.__doc__)):
             reply = next(reply for at, reply in replies if at > place)
-            found.append(Command(named[1], _sentence(named[2]), cls, reply))
-    return sorted(found)
+            yield Command(named[1], _sentence(named[2]), cls, reply)
 
 
 def command_lines() -> list[str]:
@@ -106,14 +111,14 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}"
 
 
-def _in_order() -> list[type[Wire]]:
+def _in_order(module: str) -> list[type[Wire]]:
     def line(cls: type[Wire]) -> int:
         return inspect.getsourcelines(cls)[1]
 
-    return sorted(_declared(), key=line)
+    return sorted(_declared(module), key=line)
 
 
-def _declared() -> Iterator[type[Wire]]:
-    for _, cls in inspect.getmembers(commands, inspect.isclass):
-        if cls.__module__ == commands.__name__ and issubclass(cls, Wire):
+def _declared(module: str) -> Iterator[type[Wire]]:
+    for _, cls in inspect.getmembers(importlib.import_module(module), inspect.isclass):
+        if cls.__module__ == module and issubclass(cls, Wire):
             yield cls
