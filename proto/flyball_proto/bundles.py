@@ -17,7 +17,7 @@ MAX_EXPECTED_BYTES: Final = 8 << 20
 MAX_EXPECTED_ROWS: Final = 1_024
 ADDED_LATER: Final = (
     "fitted_until_ms", "classes", "class_weight", "searched", "executor", "expected_digest", "variants", "first_sequence",
-    "first_ms",
+    "first_ms", "novelty_digest",
 )  # fmt: skip
 """Fields of a manifest that stand in its bytes only where they say something, so that a manifest
 which an earlier version wrote has the same bytes and the same digest."""
@@ -53,6 +53,11 @@ def report_key(digest: str) -> str:
 def expected_key(digest: str) -> str:
     """The S3 key of rows and what the fitted model says of them; see `encode_expected`."""
     return f"models/{digest}/expected.bin"
+
+
+def novelty_key(digest: str) -> str:
+    """The S3 key of the statistics of the training rows; see `novelty.encode_novelty`."""
+    return f"models/{digest}/novelty.bin"
 
 
 def variant_key(digest: str, precision: str) -> str:

@@ -271,6 +271,10 @@ class Manifest(Wire):
         default="",
         description="SHA-256, hex, of `expected.bin`: rows and what the fitted model itself says.",
     )
+    novelty_digest: str = Field(
+        default="",
+        description="SHA-256, hex, of `novelty.bin`: by which rows unlike the training data are told.",
+    )
     variants: tuple[Variant, ...] = Field(
         default=(), description="Made from the ONNX file, so not covered by what stands in it."
     )

@@ -6,6 +6,7 @@ import time
 from flyball_kit.errors import PermanentError
 from flyball_proto.bundles import encode_expected
 from flyball_proto.commands import Reproduction
+from flyball_proto.novelty import encode_novelty
 from flyball_proto.spec import BASELINE
 from flyball_trainer.forms.convert import bundle
 from flyball_trainer.kinds.catalogue import Fitted
@@ -14,6 +15,7 @@ from flyball_trainer.training import weights
 from flyball_trainer.training.dataset import read
 from flyball_trainer.training.expected import expected
 from flyball_trainer.training.fitting import Order, fitted_to
+from flyball_trainer.training.novelty import novelty
 from flyball_trainer.training.platform import platform_key
 from flyball_trainer.training.running import scores
 from flyball_trainer.training.stored import Stored
@@ -34,8 +36,8 @@ class UnreproducibleError(PermanentError):
 def again(stored: Stored) -> Reproduction:
     """Fit with the parameters that were chosen, on the rows that were learnt from; compare.
 
-    The draft of the manifest is the stored one, so the digests differ only if the fit, its form or
-    the expected rows do. Scores are compared only where the digests differ.
+    The draft of the manifest is the stored one, so the digests differ only if the fit, its form, the
+    expected rows or the novelty statistics do. Scores are compared only where the digests differ.
 
     Raises:
         UnreproducibleError: there is no data set, or it has fewer rows than were learnt from.
@@ -45,12 +47,15 @@ def again(stored: Stored) -> Reproduction:
     rows = _rows(stored)
     made = _fitted(stored, rows)
     held = rows.feature[rows.time_ms >= manifest.holdout_from_ms]
+    learnt = rows.feature[: manifest.rows]
     digest = hashlib.sha256(encode_expected(expected(made, held))).hexdigest()
+    likeness = hashlib.sha256(encode_novelty(novelty(learnt, held))).hexdigest()
     draft = manifest.model_copy(
         update={
             "digest": "",
             "variants": (),
             "expected_digest": digest if manifest.expected_digest else "",
+            "novelty_digest": likeness if manifest.novelty_digest else "",
         }
     )
     onnx, new = bundle(made.form, draft)

@@ -60,7 +60,7 @@ class Trained:
     """A model: its ONNX file, its manifest, what is measured about it, and what it learnt from.
 
     `dataset` is empty when it was handed over before. `files` are what else belongs to the bundle, by
-    name: `expected.bin`, variants, bill of materials and card.
+    name: `expected.bin`, `novelty.bin`, variants, bill of materials and card.
     """
 
     onnx: bytes

@@ -1,4 +1,4 @@
-"""From a fitted model to a bundle: ONNX form, manifest, proof, expected rows, variants, report."""
+"""From a fitted model to a bundle: ONNX form, manifest, proof, files beside them, report."""
 
 import hashlib
 import time
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from flyball_proto.bundles import Expected, encode_expected
 from flyball_proto.columns import Column
 from flyball_proto.events import Manifest
+from flyball_proto.novelty import encode_novelty
 from flyball_trainer.bundling.papers import papers
 from flyball_trainer.forms.convert import INPUT, OUTPUT, bundle
 from flyball_trainer.kinds.catalogue import Fitted
 from flyball_trainer.training import variants
 from flyball_trainer.training.expected import expected
 from flyball_trainer.training.fitting import NotTrained, Order, Trained
+from flyball_trainer.training.novelty import novelty
 from flyball_trainer.training.parity import TOLERANCE, Parity, compare
 from flyball_trainer.training.platform import platform_key
 from flyball_trainer.training.report import Asked, Report, holdout_report, warnings
@@ -44,7 +46,8 @@ def made(
     held = parts.holdout.feature
     known = expected(fitted, held)
     written = encode_expected(known)
-    draft = _draft(order, parts, settled, dataset_digest, hashlib.sha256(written).hexdigest())
+    likeness = encode_novelty(novelty(parts.training.feature, held))
+    draft = _draft(order, parts, settled, dataset_digest, (_digest(written), _digest(likeness)))
     onnx, manifest = bundle(fitted.form, draft)
     parity = _proven(order, fitted, onnx, held, known)
     if isinstance(parity, NotTrained):
@@ -57,7 +60,8 @@ def made(
     told = [*warnings(parts, report, asked), *_left_out(smaller)]
     report |= _more(parity, settled, manifest, told)
     files = {f"model.{found.variant.precision}.onnx": found.onnx for found in offered}
-    files |= {"expected.bin": written, **papers(manifest, len(onnx), report)}
+    files |= {"expected.bin": written, "novelty.bin": likeness}
+    files |= papers(manifest, len(onnx), report)
     convert_s = time.perf_counter() - began
     short = tuple(said[:MAX_WARNING_CHARS] for said in told[:MAX_WARNINGS])
     return Trained(onnx, manifest, report, parquet, dataset_digest, fit_s, convert_s, files, short)
@@ -79,8 +83,13 @@ def _proven(
 
 
 def _draft(
-    order: Order, parts: Split, settled: "Settled", dataset_digest: str, expected_digest: str
+    order: Order,
+    parts: Split,
+    settled: "Settled",
+    dataset_digest: str,
+    proofs: tuple[str, str],
 ) -> Manifest:
+    """`proofs` are the digests of the expected rows and of the novelty statistics."""
     return Manifest(
         digest="",
         pipeline=order.pipeline,
@@ -104,10 +113,15 @@ def _draft(
         class_weight=weights_of(parts.training, order.class_weight, order.classes),
         searched=len(settled.trials),
         executor=order.executor,
-        expected_digest=expected_digest,
+        expected_digest=proofs[0],
+        novelty_digest=proofs[1],
         fitted_until_ms=int(parts.training.time_ms[-1]) + order.label_ahead_ms,
         platform=platform_key(order.kind),
     )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _more(parity: Parity, settled: "Settled", manifest: Manifest, told: list[str]) -> Report:
