@@ -131,6 +131,7 @@ def _service(
         "runtime.>",
         subjects.dead(name),
         subjects.audit(name),
+        *_get(streams.AUDIT.name),  # the act before, to chain behind it
         subjects.pulse(name),
     ]
     role = _role(name, every, subscribe=(f"cmd.{name}.>", *hears))
@@ -183,7 +184,7 @@ _SERVICES: Final = (
             "risk.>",
             "decisions.*.*.answers",
             "quarantine._outcomes.*",
-            f"$JS.API.STREAM.PURGE.KV_{streams.ACKNOWLEDGED.name}",
+            f"$JS.API.STREAM.PURGE.{streams.OUTCOMES.name}",
             *_get(streams.QUARANTINE.name),
             f"$JS.API.STREAM.PURGE.{streams.DECISIONS.name}",
             *(

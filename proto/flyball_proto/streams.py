@@ -53,9 +53,7 @@ SAMPLES: Final = Stream("SAMPLES", ("samples.>",), 256 * MIB, "new")
 DECISIONS: Final = Stream("DECISIONS", ("decisions.>",), 256 * MIB, "new")
 VERDICTS: Final = Stream("VERDICTS", ("verdicts.>",), 256 * MIB, "new")
 ACTIONS: Final = Stream("ACTIONS", ("actions.>",), 64 * MIB, "old", max_age_s=30 * DAY_S)
-OUTCOMES: Final = Stream(
-    "OUTCOMES", ("outcomes.>",), 64 * MIB, "old", max_age_s=30 * DAY_S, raw=True
-)
+OUTCOMES: Final = Stream("OUTCOMES", ("outcomes.>",), 64 * MIB, "new", raw=True)
 QUARANTINE: Final = Stream(
     "QUARANTINE", ("quarantine.>",), 64 * MIB, "old", max_age_s=7 * DAY_S, raw=True
 )
@@ -99,7 +97,8 @@ def partition_transform(partitions: int) -> tuple[str, str]:
 class Bucket:
     """One JetStream key-value bucket, written by compare-and-set.
 
-    With `max_age_s` what was not written for so long is gone; 0 keeps for ever.
+    With `max_age_s` what was not written for so long is gone; 0 keeps for ever. At the bound a bucket
+    refuses what is new; with `discard: old` it forgets its oldest keys instead.
     """
 
     name: str
@@ -107,6 +106,7 @@ class Bucket:
     history: int = 1
     max_value_bytes: int = MIB
     max_age_s: int = 0
+    discard: Literal["new", "old"] = "new"
 
 
 PIPELINES: Final = Bucket("pipelines", 16 * MIB, history=8)
@@ -120,7 +120,7 @@ STOPS: Final = Bucket("stops", MIB, history=8)
 BREAKERS: Final = Bucket("breakers", MIB, history=8)
 AUTONOMY: Final = Bucket("autonomy", MIB, history=8)
 REVIEWS: Final = Bucket("reviews", 16 * MIB)
-ACKNOWLEDGED: Final = Bucket("acknowledged", 16 * MIB)
+ACKNOWLEDGED: Final = Bucket("acknowledged", 32 * MIB, max_age_s=7 * DAY_S, discard="old")
 PROGRESS: Final = Bucket("progress", 4 * MIB)
 STANDINGS: Final = Bucket("standings", 16 * MIB)
 RUNTIMES: Final = Bucket("runtimes", 4 * MIB, max_age_s=3600)

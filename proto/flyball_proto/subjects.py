@@ -114,6 +114,11 @@ def unreadable_labels(pipeline: str, partition: int) -> str:
     return f"quarantine._unread.{pipeline}.{partition}"
 
 
+def refused_outcomes(pipeline: str) -> str:
+    """Outcomes of actions that could not be read, untouched; no source can be named so."""
+    return f"quarantine._outcomes.{pipeline}"
+
+
 def stored_labels(pipeline: str, partition: int, element: str) -> str:
     """Where METRICS keeps a label."""
     return f"labels.{pipeline}.{partition}.{element}"

@@ -5,6 +5,7 @@ from faststream import FastStream
 from flyball_kit import connect
 from flyball_kit.acts import Acts
 from flyball_kit.announce import Announcer
+from flyball_kit.checkpoints import Checkpoints
 from flyball_kit.connect import client_of
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
@@ -20,6 +21,8 @@ from flyball_proto.commands import (
     StopReply,
 )
 from flyball_proto.holds import ActionsStopped, Held, Hold, HoldAnswered, Resumed, Stop, Stopped
+from flyball_proto.outcomes import ActionRejected, ActionsUnacknowledged
+from flyball_risk.acknowledging.following import Acknowledging
 from flyball_risk.answering.replies import Replies
 from flyball_risk.pipelines import Pipelines
 from flyball_risk.settings import Settings
@@ -37,9 +40,19 @@ def build(settings: Settings | None = None) -> FastStream:
     connector, replies = connect.connector(settings, SERVICE), Replies()
     holds: Kv[Hold] = Kv(lambda: client_of(broker), streams.HOLDS, Hold)
     records: Kv[Stop] = Kv(lambda: client_of(broker), streams.STOPS, Stop)
-    announcer = Announcer(broker, Stopped, Resumed, Held, HoldAnswered, ActionsStopped)
+    announcer = Announcer(
+        broker,
+        Stopped,
+        Resumed,
+        Held,
+        HoldAnswered,
+        ActionsStopped,
+        ActionRejected,
+        ActionsUnacknowledged,
+    )
     stops = Stops(records, announcer, lambda: client_of(broker), settings.partitions)
     pipelines = Pipelines(tasks, connector, lambda: client_of(broker), settings, stops, replies)
+    acknowledging = Acknowledging(lambda: client_of(broker), announcer)
     acts = Acts(lambda: client_of(broker), SERVICE)
     people = People(holds, stops, replies, acts, lambda: client_of(broker), pipelines.find)
     room = Room(holds, lambda: client_of(broker), lambda: pipelines.names, settings.partitions)
@@ -60,10 +73,14 @@ def build(settings: Settings | None = None) -> FastStream:
         return await people.resume(command)
 
     health.add("pipelines", lambda: None if pipelines.synced else "not read yet")
+    checkpoints = Checkpoints(acts, settings.nats_seed_file, pipelines.heads)
+    tasks.spawn("checkpoints", checkpoints.forever)
     tasks.spawn("stops", stops.follow)
     tasks.spawn("untold", stops.tell_untold)
     tasks.spawn("pipelines", pipelines.follow)
     tasks.spawn("room", room.forever)
+    tasks.spawn("acknowledged", acknowledging.follow)
+    tasks.spawn("unacknowledged", acknowledging.watch)
     return assemble(
         SERVICE,
         settings,

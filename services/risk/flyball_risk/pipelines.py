@@ -9,14 +9,25 @@ from nats.js import JetStreamContext
 
 from flyball_kit import clock
 from flyball_kit.connect import Connect
-from flyball_kit.fold import Dispatch, Dispatcher, Endpoint, FoldOptions, FoldRunner
+from flyball_kit.fold import (
+    Dispatch,
+    Dispatcher,
+    DispatchOptions,
+    Endpoint,
+    FoldOptions,
+    FoldRunner,
+    Input,
+)
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
+from flyball_proto.chains import Head
 from flyball_proto.headers import MESSAGE_ID
 from flyball_proto.holds import ActionsStopped
 from flyball_proto.spec import Pipeline
+from flyball_risk.acknowledging import routes as acknowledging
+from flyball_risk.acknowledging.routes import awaited
 from flyball_risk.answering.recorded import RECORDS
 from flyball_risk.answering.replies import Replies
 from flyball_risk.capacity.claims import Claims
@@ -29,6 +40,7 @@ from flyball_risk.steering.stops import Stops
 
 PREFIX = "pipeline."
 STATE_VERSION = "1"
+OUTCOMES_BYTES = int(streams.OUTCOMES.max_bytes * streams.RETAIN_RATIO)
 STOPPED_A_MESSAGE = 500
 """Decisions that one `actions-stopped` event names."""
 
@@ -58,6 +70,7 @@ class Pipelines:
         self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
         self._policies: dict[str, Policy] = {}
         self._claims = Claims()
+        self._judges: dict[tuple[str, int], FoldRunner] = {}
         self.synced = False
 
     async def follow(self) -> None:
@@ -77,6 +90,10 @@ class Pipelines:
     def frame(self, pipeline: str) -> Frame:
         """Under what the next output is judged."""
         return Frame(self.policy(pipeline), claims=self._claims)
+
+    def heads(self) -> list[Head]:
+        """How far the chains of verdicts reached."""
+        return [head for judging in self._judges.values() if (head := judging.head)]
 
     def find(self, pipeline: str) -> Policy | None:
         """The policy in force; None when no such pipeline is applied."""
@@ -99,16 +116,20 @@ class Pipelines:
         log.info("%s: policy revision %d", name, revision)
         if is_new:
             self._tasks.add(f"holds.{name}", self._recording(name))
+            self._tasks.add(f"outcomes.{name}", self._hearing(name))
             for partition in range(self._partitions):
-                self._tasks.add(f"verdicts.{name}.{partition}", self._judging(name, partition))
+                judging = self._judges[name, partition] = self._judging(name, partition)
+                self._tasks.add(f"verdicts.{name}.{partition}", judging)
                 self._tasks.add(f"actions.{name}.{partition}", self._dispatching(name, partition))
 
     async def _stop(self, name: str) -> None:
         if name not in self._policies:
             return
         await self._tasks.remove(f"holds.{name}")
+        await self._tasks.remove(f"outcomes.{name}")
         for partition in range(self._partitions):
             await self._tasks.remove(f"verdicts.{name}.{partition}")
+            self._judges.pop((name, partition), None)
             await self._tasks.remove(f"actions.{name}.{partition}")
         del self._policies[name]
 
@@ -126,6 +147,7 @@ class Pipelines:
             options=FoldOptions(
                 version=STATE_VERSION,
                 durable_state=True,
+                chained=True,
                 retain_bytes=self._retain_bytes,
             ),
             observer=FoldTelemetry(f"verdicts.{name}.{partition}"),
@@ -137,10 +159,27 @@ class Pipelines:
             connect=self._connect,
             source=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
             target=streams.ACTIONS.name,
-            route=traced_route("risk.dispatch", route),
+            route=traced_route("risk.dispatch", partial(self._route, name)),
             gate=self._stops.gate(name),
             barred=partial(tell_stopped, name, partition),
             observer=FoldTelemetry(f"actions.{name}.{partition}"),
+        )
+
+    def _route(self, name: str, message: Input) -> list[Dispatch]:
+        """Actions, and records of what elements owe about them, behind the same gate."""
+        found, policy = route(message), self.policy(name)
+        return [*found, *awaited(found, message, policy.patience)] if policy.is_owed else found
+
+    def _hearing(self, name: str) -> Dispatcher:
+        """What elements say; of all partitions, because they do not know theirs."""
+        return Dispatcher(
+            f"outcomes.{name}",
+            connect=self._connect,
+            source=Endpoint(streams.OUTCOMES.name, subjects.outcomes(name, "*")),
+            target=acknowledging.RECORDS,
+            route=acknowledging.outcome_route,
+            options=DispatchOptions(retain_source_bytes=OUTCOMES_BYTES),
+            observer=FoldTelemetry(f"outcomes.{name}"),
         )
 
     def _recording(self, name: str) -> Dispatcher:
@@ -163,8 +202,9 @@ async def tell_stopped(
 
     After a crash they may be named once more; the ids make that one event within two minutes.
     """
-    for first in range(0, len(dispatches), STOPPED_A_MESSAGE):
-        part = dispatches[first : first + STOPPED_A_MESSAGE]
+    sent = [dispatch for dispatch in dispatches if not dispatch.stream]
+    for first in range(0, len(sent), STOPPED_A_MESSAGE):
+        part = sent[first : first + STOPPED_A_MESSAGE]
         event = ActionsStopped(
             pipeline=pipeline,
             at=clock.utc_now(),

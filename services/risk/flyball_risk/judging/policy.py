@@ -17,7 +17,9 @@ class Rule:
     """One action as the specification describes it; `words` stand in reasons.
 
     `may_withhold`: every decision that proposes it is of a severity that the control share takes.
-    `parameter` is what it changes at the element; `threshold` the least score that proposes it.
+    `parameter` is what it changes at the element; `threshold` the least score that proposes it;
+    `is_critical`: some decision that proposes it is of critical severity; `acknowledge_ms`: how long
+    the element may take to say what became of it, None = it owes nothing.
     """
 
     action: str
@@ -27,6 +29,8 @@ class Rule:
     may_withhold: bool
     parameter: str
     threshold: float
+    is_critical: bool = False
+    acknowledge_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,16 @@ class Policy:
     priority: int
     lease_ms: int | None
     risk: Risk
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether elements owe a word about any action."""
+        return any(rule.acknowledge_ms for rule in self.rules.values())
+
+    def patience(self, action: str) -> int | None:
+        """How long an element may take to say what became of an action; None = it owes nothing."""
+        rule = self.rules.get(action)
+        return rule.acknowledge_ms if rule else None
 
 
 def policy_of(
@@ -112,6 +126,8 @@ def _rules(decisions: tuple[Decision, ...]) -> dict[str, Rule]:
             cooldown_ms=max(before.cooldown_ms, rule.cooldown_ms),
             may_withhold=before.may_withhold and rule.may_withhold,
             threshold=min(before.threshold, rule.threshold),
+            is_critical=before.is_critical or rule.is_critical,
+            acknowledge_ms=gravest.acknowledge_ms or before.acknowledge_ms or rule.acknowledge_ms,
         )
     return rules
 
@@ -126,4 +142,6 @@ def _rule(decision: Decision) -> Rule:
         decision.severity in SEVERITIES,
         decision.parameter or decision.action,
         decision.score_at_least,
+        decision.severity == "critical",
+        decision.acknowledge_ms,
     )

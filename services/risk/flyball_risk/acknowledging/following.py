@@ -1,0 +1,115 @@
+"""Follows what elements owe and say, and tells of what is overdue or was not done."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from nats.aio.client import Client
+
+from flyball_kit import clock
+from flyball_kit.announce import Announcer
+from flyball_kit.errors import TransientError
+from flyball_kit.kv import Change, Kv, LostRaceError
+from flyball_proto import streams
+from flyball_proto.outcomes import (
+    MAX_NAMED,
+    ActionRejected,
+    ActionsUnacknowledged,
+    AnyRecord,
+    Overdue,
+)
+from flyball_risk.acknowledging.ledger import Ledger
+from flyball_risk.acknowledging.routes import OUTCOME, OVERDUE
+
+EVERY_S: Final = 1.0
+SURELY_TOLD: Final = timedelta(seconds=100)
+"""The broker forgets an event's id after two minutes; what is older was told before a restart."""
+
+log = logging.getLogger("flyball.risk.acknowledging")
+
+
+class Acknowledging:
+    """Start `follow` and `watch` as tasks. Memory: `ledger.MAX_ACTIONS` a pipeline."""
+
+    def __init__(self, client: Callable[[], Client], announcer: Announcer) -> None:
+        self._records: Kv[AnyRecord] = Kv(client, streams.ACKNOWLEDGED, AnyRecord)
+        self._announcer = announcer
+        self._ledgers: dict[str, Ledger] = {}
+        self._rejected: asyncio.Queue[tuple[ActionRejected, str]] = asyncio.Queue()
+        self._synced = asyncio.Event()
+
+    def not_applied(self, pipeline: str, decision: str) -> bool:
+        """Whether an element says that it did not carry out the action of a decision."""
+        ledger = self._ledgers.get(pipeline)
+        return ledger is not None and ledger.not_applied(decision)
+
+    async def follow(self) -> None:
+        """Take in every record, for ever."""
+        async for change in self._records.watch(synced=self._synced.set):
+            self._take(change)
+
+    async def watch(self) -> None:
+        """Tell what is overdue and what was not done, for ever; while the broker is away, later."""
+        await self._synced.wait()
+        while True:
+            try:
+                await self._tell(clock.utc_now())
+            except TransientError as error:
+                log.info("outcomes of actions are told later: %s", error)
+            await clock.sleep(EVERY_S)
+
+    def _take(self, change: Change[AnyRecord]) -> None:
+        decision = change.key.removesuffix(OUTCOME).removesuffix(OVERDUE)
+        pipeline = decision.split(".", 1)[0]
+        ledger = self._ledgers.setdefault(pipeline, Ledger())
+        if change.value is None:
+            ledger.forget(decision)
+            return
+        ledger.note(decision, change.value)
+        if not isinstance(change.value, Overdue):
+            self._reject(pipeline, decision, ledger)
+
+    def _reject(self, pipeline: str, decision: str, ledger: Ledger) -> None:
+        """Whichever of both records came last, the action or the word about it."""
+        entry = ledger.get(decision)
+        awaited, told = (entry.awaited, entry.said) if entry else (None, None)
+        if awaited is None or told is None or told.result == "applied":
+            return
+        if clock.utc_now() - told.at > SURELY_TOLD:
+            return
+        event = ActionRejected(
+            pipeline=pipeline,
+            at=told.at,
+            decision=decision,
+            element=told.element,
+            action=awaited.action,
+            result=told.result,
+            detail=told.detail,
+        )
+        self._rejected.put_nowait((event, f"action-{told.result}.{decision}"))
+
+    async def _tell(self, now: datetime) -> None:
+        while not self._rejected.empty():
+            event, message_id = self._rejected.get_nowait()
+            try:
+                await self._announcer.publish(event, message_id)
+            except TransientError:
+                self._rejected.put_nowait((event, message_id))
+                raise
+        for pipeline, ledger in tuple(self._ledgers.items()):
+            due = ledger.due(now)
+            for first in range(0, len(due), MAX_NAMED):
+                await self._overdue(pipeline, due[first : first + MAX_NAMED], now)
+
+    async def _overdue(self, pipeline: str, decisions: list[str], now: datetime) -> None:
+        event = ActionsUnacknowledged(pipeline=pipeline, at=now, decisions=tuple(decisions))
+        await self._announcer.publish(event, f"unacknowledged.{decisions[0]}.{len(decisions)}")
+        for decision in decisions:
+            record = Overdue(decision=decision, at=now)
+            try:
+                await self._records.save(decision + OVERDUE, record, revision=0)
+            except LostRaceError:  # it is there already
+                log.debug("%s is known to be overdue", decision)
+            self._ledgers[pipeline].note(decision, record)
