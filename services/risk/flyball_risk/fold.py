@@ -15,7 +15,7 @@ ROW_BYTES = 12
 """What a verdict adds to a decision."""
 
 CHANGE_BYTES = 512
-"""What a hold that opens or ends takes, at most about."""
+"""What a hold that opens or ends takes, at most about; what stands beside one as much again."""
 
 ANSWERS = ".answers"
 """How the subject of people's answers ends."""
@@ -59,7 +59,8 @@ class RiskFold:
         if batch.flow.tick_ms:
             partition.tick(batch.flow.tick_ms, self._frame.policy)
         self._bytes += len(message.data) + ROW_BYTES * len(batch.rows)
-        size = self._bytes + CHANGE_BYTES * len(partition.changes)
+        changes = partition.changes
+        size = self._bytes + CHANGE_BYTES * (len(changes) + len(changes.context))
         return batch.flow.mark is not None or size >= BATCH_BYTES
 
     def tick(self, now_ms: int) -> None:

@@ -5,12 +5,14 @@ with the reason, and the hold goes on waiting until it expires. So nothing is ev
 not sent.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
-from flyball_proto.holds import Answer, StopOrder
+from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
+from flyball_risk.holding.approvals import people_needed
 from flyball_risk.holding.holds import Open
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.ladder import Proposal, exhausted
@@ -19,12 +21,18 @@ from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import labels_of
 from flyball_risk.limits.boundaries import first_reached
 
-_ORDERS: Final[TypeAdapter[Answer | StopOrder]] = TypeAdapter(Answer | StopOrder)
+Order = Answer | BulkAnswer | Withdrawal | StopOrder
+"""What may stand between the decisions."""
+
+_ORDERS: Final[TypeAdapter[Order]] = TypeAdapter(Order)
 
 UNREADABLE: Final = "neither an answer nor a stop order of this version"
+ALONE: Final = (
+    "two people must agree, each by an answer to this hold alone; in bulk it can be denied"
+)
 
 
-def read_order(data: bytes) -> Answer | StopOrder | None:
+def read_order(data: bytes) -> Order | None:
     """A message beside the decisions; None when it is nothing that this version knows."""
     try:
         return _ORDERS.validate_json(data)
@@ -39,16 +47,39 @@ def take_order(data: bytes, sequence: int, partition: Partition, frame: Frame) -
         partition.obey(order)
         return
     if order is None:
-        found = Answered(sequence, "", Result.UNKNOWN, UNREADABLE, "", 0)
-    else:
-        result, detail = answer(order, partition, frame)
-        at_ms = int(order.at.timestamp() * 1000)
-        found = Answered(sequence, order.hold, result, detail, order.by, at_ms)
-    partition.changes.answered.append(found)
+        partition.changes.answered.append(Answered(sequence, "", Result.UNKNOWN, UNREADABLE, "", 0))
+        return
+    at_ms = int(order.at.timestamp() * 1000)
+    for hold, result, detail in _outcomes(order, partition, frame):
+        partition.changes.answered.append(Answered(sequence, hold, result, detail, order.by, at_ms))
 
 
-def answer(given: Answer, partition: Partition, frame: Frame) -> tuple[Result, str]:
-    """What one answer comes to, with words unless it ended the hold."""
+def _outcomes(
+    order: Answer | BulkAnswer | Withdrawal, partition: Partition, frame: Frame
+) -> Iterator[tuple[str, Result, str]]:
+    """Hold by hold, what an order comes to. Of a withdrawal: the holds that it touches, or none."""
+    if isinstance(order, Withdrawal):
+        words = f"the approval of {order.withdrawn} counts no longer: {order.why or 'withdrawn'}"
+        for hold in partition.holds.withdraw(order.withdrawn):
+            yield hold, Result.NOTED, words
+        return
+    if isinstance(order, Answer):
+        yield (order.hold, *answer(order, partition, frame))
+        return
+    for hold in order.holds:
+        one = Answer(
+            hold=hold, answer=order.answer, by=order.by, why=order.why, code=order.code, at=order.at
+        )
+        yield (hold, *answer(one, partition, frame, alone=False))
+
+
+def answer(
+    given: Answer, partition: Partition, frame: Frame, *, alone: bool = True
+) -> tuple[Result, str]:
+    """What one answer comes to, with words unless it ended the hold.
+
+    `alone`: it was given to this hold and not to many at once.
+    """
     policy = frame.policy
     found = partition.holds.get(given.hold)
     if found is None:
@@ -56,14 +87,22 @@ def answer(given: Answer, partition: Partition, frame: Frame) -> tuple[Result, s
     if given.answer == "deny":
         _end(partition, policy, found, given, Outcome.DENIED)
         return Result.ENDED, ""
-    why_not = objection(found, partition, frame)
-    if why_not is not None:
-        return why_not
+    return objection(found, partition, frame) or _approve(given, found, partition, policy, alone)
+
+
+def _approve(
+    given: Answer, found: Open, partition: Partition, policy: Policy, alone: bool
+) -> tuple[Result, str]:
+    """Somebody approves what may go out: it does, or waits for another person."""
+    rule = policy.rules.get(found.hold.action)
+    needed = max(found.hold.approvals, people_needed(policy, rule, found.hold.category))
+    if needed > 1 and not alone:
+        return Result.REFUSED, ALONE
     if given.by in found.agreed:
         return Result.REFUSED, f"{given.by} agreed already; another person must agree, too"
-    if len(found.agreed) + 1 < policy.approvals:
+    if len(found.agreed) + 1 < needed:
         partition.holds.agree(given.hold, given.by)
-        return Result.NOTED, f"{len(found.agreed)} of {policy.approvals} people agree"
+        return Result.NOTED, f"{len(found.agreed)} of {needed} people agree"
     _end(partition, policy, found, given, Outcome.APPROVED)
     hold, recent = found.hold, partition.recent
     recent.record(
@@ -118,5 +157,5 @@ def _end(
     by = ", ".join((*found.agreed, given.by)) if approved else given.by
     at_ms = int(given.at.timestamp() * 1000)
     clock_ms, row = partition.recent.clock_ms, partition.changes.rows
-    released = Released(found.hold, outcome, by, given.why, at_ms, clock_ms, row)
+    released = Released(found.hold, outcome, by, given.why, at_ms, clock_ms, row, given.code)
     partition.end(released, policy)

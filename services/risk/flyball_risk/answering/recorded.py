@@ -1,14 +1,16 @@
 """From committed verdicts to the records of holds and the events about them. Pure."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, get_args
 
 from flyball_kit.fold import Dispatch, Input
 from flyball_proto import streams
 from flyball_proto.columns import (
     Answered,
     Category,
+    Context,
     Outcome,
     Released,
     Result,
@@ -17,10 +19,12 @@ from flyball_proto.columns import (
     decode_verdicts,
 )
 from flyball_proto.headers import CHANGES
-from flyball_proto.holds import Held, Hold, HoldAnswered
+from flyball_proto.holds import Held, Hold, HoldAnswered, HoldContext, Nearby, ReasonCode
 from flyball_risk.judging.recent import labels_of
 
 RECORDS: Final = f"KV_{streams.HOLDS.name}"
+CONTEXTS: Final = f"KV_{streams.CONTEXTS.name}"
+CODES: Final[tuple[ReasonCode, ...]] = get_args(ReasonCode)
 STATES: Final = {
     Outcome.APPROVED: "approved",
     Outcome.DENIED: "denied",
@@ -33,6 +37,11 @@ def subject_of(hold: str) -> str:
     return f"$KV.{streams.HOLDS.name}.{hold}"
 
 
+def context_subject_of(hold: str) -> str:
+    """Where what stands beside a hold is stored."""
+    return f"$KV.{streams.CONTEXTS.name}.{hold}"
+
+
 def changes_of(message: Input) -> Verdicts | None:
     """The verdicts of a message by which a hold changed; None when none did."""
     if not message.data or CHANGES not in (message.headers or {}):
@@ -43,6 +52,8 @@ def changes_of(message: Input) -> Verdicts | None:
 def record_route(message: Input) -> list[Dispatch]:
     """A record in KV `holds` and an event for every hold that opened or ended.
 
+    What stands beside an opened one is a record in KV `contexts`.
+
     Keys are places in VERDICTS, over all partitions of a pipeline: ends follow openings.
     """
     batch = changes_of(message)
@@ -50,13 +61,14 @@ def record_route(message: Input) -> list[Dispatch]:
         return []
     partition = int(message.subject.rsplit(".", 1)[1])
     at = datetime.fromtimestamp(message.time_ns // 1000 / 1e6, UTC)
-    found: list[Dispatch] = []
+    found = [_beside(batch.feature_digest, c, message.sequence) for c in batch.context]
+    before = len(found)
     for hold in (opened(batch.pipeline, partition, w) for w in batch.opened):
         event = Held(pipeline=batch.pipeline, at=at, hold=hold)
-        found += _both(hold, event, message.sequence, len(found))
+        found += _both(hold, event, message.sequence, len(found) - before)
     for hold in (ended(batch.pipeline, partition, end, at) for end in batch.released):
         answered = HoldAnswered(pipeline=batch.pipeline, at=at, hold=hold)
-        found += _both(hold, answered, message.sequence, len(found))
+        found += _both(hold, answered, message.sequence, len(found) - before)
     return found
 
 
@@ -79,6 +91,22 @@ def opened(pipeline: str, partition: int, waiting: Waiting) -> Hold:
         time_ms=waiting.time_ms,
         expires_ms=waiting.expires_ms,
         opened_at=datetime.fromtimestamp(waiting.opened_ms / 1000, UTC),
+        approvals=max(1, waiting.approvals),
+    )
+
+
+def beside(feature_digest: str, context: Context) -> HoldContext:
+    """The record of what stands beside a hold."""
+    return HoldContext(
+        hold=context.decision,
+        feature_digest=feature_digest,
+        features=tuple(float(x) if math.isfinite(x) else None for x in context.feature),
+        signals=dict(context.signal),
+        neighbours=tuple(
+            Nearby(element=near.element, label=near.label, time_ms=near.time_ms)
+            for near in context.neighbour
+        ),
+        history=tuple(context.history),
     )
 
 
@@ -89,6 +117,7 @@ def ended(pipeline: str, partition: int, end: Released, at: datetime) -> Hold:
             "state": STATES[end.outcome],
             "answered_by": end.by,
             "answered_why": end.why,
+            "answered_code": _code(end.code),
             "answered_at": datetime.fromtimestamp(end.at_ms / 1000, UTC) if end.at_ms else at,
         }
     )
@@ -104,6 +133,16 @@ def outcomes(message: Input) -> Iterator[tuple[Answered, Hold | None]]:
     ends = {e.hold.decision: ended(batch.pipeline, partition, e, at) for e in batch.released}
     for answer in batch.answered:
         yield answer, ends.get(answer.decision) if answer.result is Result.ENDED else None
+
+
+def _code(given: str) -> ReasonCode | None:
+    """A code of another version counts as `other`; none was given before there were codes."""
+    return next((code for code in CODES if code == given), "other") if given else None
+
+
+def _beside(feature_digest: str, context: Context, sequence: int) -> Dispatch:
+    record = beside(feature_digest, context).model_dump_json().encode()
+    return Dispatch(context_subject_of(context.decision), (sequence, 0), record, stream=CONTEXTS)
 
 
 def _both(hold: Hold, event: Held | HoldAnswered, sequence: int, n: int) -> list[Dispatch]:

@@ -48,7 +48,7 @@ class Peace:
 
 
 class Holds:
-    """Of one partition. Changes only by `open`, `agree`, `end` and `tick`."""
+    """Of one partition. Changes only by `open`, `agree`, `withdraw`, `end` and `tick`."""
 
     def __init__(self) -> None:
         self._open: dict[str, Open] = {}  # by decision, in the order of their opening
@@ -90,6 +90,14 @@ class Holds:
         """One of several people approved."""
         found = self._open[decision]
         found.agreed = (*found.agreed, by)
+
+    def withdraw(self, by: str) -> list[str]:
+        """Approvals of `by` count no longer; returns the holds that had one, oldest first."""
+        found = [decision for decision, open_ in self._open.items() if by in open_.agreed]
+        for decision in found:
+            open_ = self._open[decision]
+            open_.agreed = tuple(name for name in open_.agreed if name != by)
+        return found
 
     def end(self, released: Released, peace_ms: int) -> None:
         """A hold ended; without approval its pair is left in peace for `peace_ms`."""
@@ -169,12 +177,13 @@ def _plain(found: Open, places: Mapping[Model, int]) -> list[Any]:
         found.patience_ms,
         found.tick_ms,
         list(found.agreed),
+        hold.approvals,
     ]
 
 
 def _opened(fields: Sequence[Any], models: Sequence[Model]) -> Open:
     said, model = fields[:8], models[fields[8]]
-    time_ms, expires_ms, opened_ms, patience_ms, tick_ms, agreed = fields[9:]
+    time_ms, expires_ms, opened_ms, patience_ms, tick_ms, agreed = fields[9:15]
     decision, element, label_set, action, score, risk, category, reason = said
     hold = Waiting(
         decision,
@@ -189,5 +198,6 @@ def _opened(fields: Sequence[Any], models: Sequence[Model]) -> Open:
         time_ms,
         expires_ms,
         opened_ms,
+        fields[15] if len(fields) > 15 else 0,  # written before there were any
     )
     return Open(hold, patience_ms, tick_ms, tuple(agreed))

@@ -23,10 +23,10 @@ from flyball_proto.columns import (
     Rows,
     Verdict,
     Verdicts,
-    Waiting,
 )
 from flyball_proto.merge import merge_classes, merge_flows, merge_rows
 from flyball_risk.capacity.claims import Claim
+from flyball_risk.holding.opening import context_of, waiting_of
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.ladder import Proposal, Ruling, error_probability, judge
 from flyball_risk.judging.partition import Changes, Partition
@@ -103,6 +103,9 @@ def judge_batch(
             record(proposal, ruling.action, frame, partition)
         elif ruling.verdict is Verdict.HOLD:
             _hold(batch, i, proposal, ruling, policy, partition, stored_ms)
+        partition.history.note(
+            proposal.element, proposal.time_ms, ruling.action, proposal.score, ruling.verdict
+        )
         _write(judged, i, ruling, words)
     if n:
         _meet_until(recent, arrivals, batch.rows, n)
@@ -226,18 +229,6 @@ def _hold(
     """Let a row wait for a person, unless its element and action do already."""
     if partition.holds.is_waiting((proposal.element, ruling.action)):
         return
-    hold = Waiting(
-        decision=f"{policy.pipeline}.{batch.rows.sequence[i]}.{batch.rows.sample[i]}",
-        element=proposal.element,
-        label_set=proposal.label_set,
-        action=ruling.action,
-        score=proposal.score,
-        risk=ruling.risk,
-        category=int(ruling.category),
-        reason=ruling.reason,
-        model=batch.model[int(batch.model_index[i])],
-        time_ms=proposal.time_ms,
-        expires_ms=partition.recent.clock_ms + policy.hold_expires_ms,
-        opened_ms=stored_ms,
-    )
-    partition.open(hold, policy)
+    clock_ms = partition.recent.clock_ms
+    hold = waiting_of(batch, i, proposal, ruling, policy, clock_ms, stored_ms)
+    partition.open(hold, context_of(batch, i, hold, partition), policy)

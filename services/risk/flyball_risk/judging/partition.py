@@ -11,6 +11,7 @@ from typing import Any
 from flyball_proto.columns import Answered, Context, Outcome, Released, Turned, Waiting
 from flyball_proto.holds import StopOrder
 from flyball_risk.breaking.breaker import Breaker
+from flyball_risk.holding.history import History
 from flyball_risk.holding.holds import Holds
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Recent
@@ -36,6 +37,7 @@ class Partition:
 
     def __init__(self) -> None:
         self.recent, self.holds, self.breaker = Recent(), Holds(), Breaker()
+        self.history = History()
         self.order: StopOrder | None = None
         self.changes = Changes()
 
@@ -71,16 +73,18 @@ class Partition:
         for hold in self.holds.tick(tick_ms):
             self._expire(hold, self.recent.clock_ms, policy, self.changes.rows)
 
-    def open(self, hold: Waiting, policy: Policy) -> None:
+    def open(self, hold: Waiting, context: Context, policy: Policy) -> None:
         """A row of the output begins to wait."""
         self.holds.open(hold, policy.hold_expires_ms)
         self.changes.opened.append(hold)
+        self.changes.context.append(context)
 
     def end(self, released: Released, policy: Policy) -> None:
         """A hold ended."""
         rule = policy.rules.get(released.hold.action)
         self.holds.end(released, rule.cooldown_ms if rule else 0)
         self.changes.released.append(released)
+        self.history.ended(released)
 
     def dump(self) -> bytes:
         """The whole state; the same state gives the same bytes."""
@@ -88,6 +92,7 @@ class Partition:
             **self.recent.as_json(),
             "holds": self.holds.as_json(self.recent.clock_ms),
             "breaker": self.breaker.as_json(),
+            "history": self.history.as_json(),
             "order": self.order.model_dump(mode="json") if self.order else None,
         }
         return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1)
@@ -101,6 +106,7 @@ class Partition:
         if holds := state.get("holds"):
             partition.holds = Holds.from_json(holds)
         partition.breaker = Breaker.from_json(state.get("breaker", {}))
+        partition.history = History.from_json(state.get("history", []))
         if order := state.get("order"):
             partition.order = StopOrder.model_validate(order)
         return partition

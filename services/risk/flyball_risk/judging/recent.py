@@ -8,6 +8,7 @@ budget is configured); 62 seconds of counts. An element is forgotten once the cl
 cool-down and `MARGIN_MS`.
 """
 
+import heapq
 import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -94,6 +95,16 @@ class Recent:
             others = len(acting) - (element in acting)
             crowds.append(Crowd(group, others, max(1, self._sizes[group])))
         return crowds
+
+    def neighbours(self, element: str, label_set: str, limit: int) -> list[tuple[str, Group, int]]:
+        """Others of its groups that were acted on and the clock then, newest first; see `crowds`."""
+        found = [
+            (other, group, clock_ms)
+            for group in self._in(label_set)
+            for other, clock_ms in self._acting.get(group, {}).items()
+            if other != element
+        ]
+        return heapq.nlargest(limit, found, key=lambda near: near[2])
 
     def is_cooling(self, element: str, action: str, time_ms: int, cooldown_ms: int) -> bool:
         """Whether the action reached the element less than its cool-down ago."""
