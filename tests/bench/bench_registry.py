@@ -51,7 +51,7 @@ def rows_of(count: int) -> TrainingRows:
     )
 
 
-def trained(trees: int) -> tuple[bytes, Manifest, bytes]:
+def trained(trees: int) -> tuple[bytes, Manifest, Mapping[str, bytes]]:
     order = fitting.Order(
         "bench",
         "recent",
@@ -68,7 +68,7 @@ def trained(trees: int) -> tuple[bytes, Manifest, bytes]:
     )
     made = fitting.train(order)
     assert isinstance(made, fitting.Trained), made
-    return made.onnx, made.manifest, made.files["expected.bin"]
+    return made.onnx, made.manifest, made.files
 
 
 def median_ms(work: Callable[[], object]) -> float:
@@ -80,7 +80,7 @@ def median_ms(work: Callable[[], object]) -> float:
     return statistics.median(took)
 
 
-def stages(onnx: bytes, manifest: Manifest, rows: bytes) -> Mapping[str, float]:
+def stages(onnx: bytes, manifest: Manifest, files: Mapping[str, bytes]) -> Mapping[str, float]:
     """Median milliseconds of each part of an admission, the whole last."""
     written = encode_manifest(manifest)
     claim = ModelTrained(
@@ -95,7 +95,9 @@ def stages(onnx: bytes, manifest: Manifest, rows: bytes) -> Mapping[str, float]:
         trained_through=THROUGH,
     )
     expected = Expected(manifest.feature_digest, NAMES, "binary", 8_000_000)
-    found = Found(len(onnx), onnx, written, expected=rows)
+    found = Found(
+        len(onnx), onnx, written, expected=files["expected.bin"], novelty=files["novelty.bin"]
+    )
     assert admission.examine(claim, found, expected) is None
     opened = model.parse(onnx)
     assert not isinstance(opened, model.Unfit)
@@ -136,8 +138,10 @@ def isolated(order: Order) -> tuple[float, Outcome]:
 
 def main() -> None:
     for trees in (30, 100, 300):
-        onnx, manifest, rows = trained(trees)
-        figures = "  ".join(f"{name} {ms:.2f}" for name, ms in stages(onnx, manifest, rows).items())
+        onnx, manifest, files = trained(trees)
+        figures = "  ".join(
+            f"{name} {ms:.2f}" for name, ms in stages(onnx, manifest, files).items()
+        )
         print(f"{trees} trees, {len(onnx) / 1e3:.0f} kB: {figures} ms")
 
 

@@ -26,6 +26,7 @@ from onnx import (
 from flyball_proto.bundles import MAX_MANIFEST_BYTES, Expected, encode_expected, encode_manifest
 from flyball_proto.columns import F32, F64, Column
 from flyball_proto.events import Manifest, ModelTrained, Variant
+from flyball_proto.novelty import Novelty, encode_novelty
 from flyball_registry.admission.claims import Found
 
 THROUGH = {"0": 9}
@@ -70,6 +71,7 @@ class Bundle:
                 for p in ("float16", "int8")
                 if f"model.{p}.onnx" in files
             },
+            files.get("novelty.bin"),
         )
 
     def with_file(self, name: str, data: bytes | None) -> "Bundle":
@@ -95,6 +97,7 @@ class Maker:
         *,
         change: Change | None = None,
         expected: Expected | None = None,
+        likeness: bytes | None = None,
         forms: dict[str, bytes] | None = None,
         told: dict[str, Any] | None = None,
         written: bytes | None = None,
@@ -103,13 +106,19 @@ class Maker:
         """An honest bundle but for what is given."""
         onnx = self.model(name, change) if onnx is None else onnx
         rows = encode_expected(expected if expected is not None else self.said())
-        changes = {"digest": sha(onnx), "expected_digest": sha(rows)} | manifest
+        likeness = encode_novelty(self.likeness()) if likeness is None else likeness
+        changes = {
+            "digest": sha(onnx),
+            "expected_digest": sha(rows),
+            "novelty_digest": sha(likeness),
+        } | manifest
         if forms and "variants" not in manifest:
             changes["variants"] = tuple(variant(p, form) for p, form in forms.items())
         made = (
             encode_manifest(self.draft.model_copy(update=changes)) if written is None else written
         )
         files = {"model.onnx": onnx, "manifest.json": made, "expected.bin": rows}
+        files["novelty.bin"] = likeness
         files |= {f"model.{p}.onnx": form for p, form in (forms or {}).items()}
         return Bundle(name, check, self.told(onnx, made, **(told or {})), files)
 
@@ -133,6 +142,12 @@ class Maker:
     def said(self, shift: float = 0.0) -> Expected:
         rows = self.rows()
         return Expected(rows, self.native(rows, shift))
+
+    def likeness(self, width: int = 0, **changes: Any) -> Novelty:
+        n = width or len(self.draft.features)
+        ones = np.ones(n, F64)
+        statistics = Novelty(ones, ones, np.eye(1, n), np.ones(1, F64), 1.0, np.arange(20.0))
+        return replace(statistics, **changes)
 
     def rows(self) -> Column:
         rng = np.random.default_rng(7)
@@ -234,6 +249,7 @@ def hostile(make: Maker) -> Iterator[Bundle]:
     yield from of_shapes(make)
     yield from of_answers(make)
     yield from of_manifests(make)
+    yield from of_novelty(make)
     yield from of_variants(make)
 
 
@@ -247,8 +263,12 @@ def of_bytes(make: Maker) -> Iterator[Bundle]:
     yield make.bundle("empty nodes without end", "structure", field(0x3A, b"\x0a\x00" * 3_000_000))
     yield make.bundle("graphs in graphs", "structure", nested)
     yield make.bundle("a field that nobody knows", "structure", good + b"\xfa\x3f\x03abc")
-    for name in ("model.onnx", "manifest.json", "expected.bin"):
-        check = {"model.onnx": "digest", "manifest.json": "manifest-digest"}.get(name, "expected")
+    for name, check in (
+        ("model.onnx", "digest"),
+        ("manifest.json", "manifest-digest"),
+        ("expected.bin", "expected"),
+        ("novelty.bin", "novelty"),
+    ):
         bundle = make.bundle(f"a flipped byte in {name}", check)
         yield bundle.with_file(name, flipped(bundle.files[name]))
     yield make.bundle("no file", "presence").with_file("model.onnx", None)
@@ -357,6 +377,22 @@ def of_manifests(make: Maker) -> Iterator[Bundle]:
     yield make.bundle("a path as trainer", "manifest", told=path, **path)
     yield make.bundle("other features", "features", told={"feature_digest": "0" * 64})
     yield make.bundle("a path as name", "digest", told={"digest": "../../../etc/passwd"})
+
+
+def of_novelty(make: Maker) -> Iterator[Bundle]:
+    wide = make.likeness(len(make.draft.features) + 1)
+    yield make.bundle("no statistics", "novelty").with_file("novelty.bin", None)
+    for name, likeness in (
+        ("statistics of other features", encode_novelty(wide)),
+        ("statistics that are junk", b"\xff" * 40),
+        ("statistics that claim billions of components", b"\x02\0\0\0" + b"\xff" * 8),
+        ("statistics of nothing", b""),
+        ("statistics that are no numbers", encode_novelty(make.likeness(rest=np.nan))),
+        ("statistics to which nothing is novel", encode_novelty(make.likeness(rest=np.inf))),
+        ("distances below nothing", encode_novelty(make.likeness(calibration=-np.ones(3)))),
+    ):
+        yield make.bundle(name, "novelty", likeness=likeness)
+    yield make.bundle("a path as statistics", "manifest", novelty_digest="../x")
 
 
 def of_variants(make: Maker) -> Iterator[Bundle]:

@@ -59,7 +59,14 @@ def bundle(made: Trained) -> tuple[ModelTrained, Found, Expected]:
     )
     forms = {v.precision: made.files[f"model.{v.precision}.onnx"] for v in manifest.variants}
     rows = made.files["expected.bin"]
-    found = Found(len(made.onnx), made.onnx, written, expected=rows, variants=forms)
+    found = Found(
+        len(made.onnx),
+        made.onnx,
+        written,
+        expected=rows,
+        variants=forms,
+        novelty=made.files["novelty.bin"],
+    )
     classes = CLASSES if manifest.task == "multiclass" else ()
     wanted = Expected(manifest.feature_digest, manifest.features, manifest.task, 8_000_000)
     return told, found, replace(wanted, classes=classes)

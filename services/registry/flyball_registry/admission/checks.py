@@ -9,7 +9,7 @@ from flyball_proto.bundles import is_digest
 from flyball_proto.events import Manifest, ModelTrained
 from flyball_proto.spec import BASELINE
 from flyball_proto.spec.parameters import ALLOWED, CONVERTED_WRONGLY, TASKS, is_plugin, shown
-from flyball_registry.admission import answers, oms, structure
+from flyball_registry.admission import answers, novelty, oms, structure
 from flyball_registry.admission import onnxfile as model
 from flyball_registry.admission.claims import (
     MAX_WORDS,
@@ -71,6 +71,7 @@ def inside(
         yield manifest
         return
     yield from _of_manifest(manifest, claim, expected)
+    yield from _told(novelty.unfit(found.novelty, manifest))
     yield from _told(model.unfit(found.onnx, manifest))
 
 
@@ -104,8 +105,8 @@ def _of_manifest(manifest: Manifest, claim: ModelTrained, expected: Expected) ->
 
 def _of_names(manifest: Manifest) -> Iterator[Refusal]:
     """Digests lead to objects in S3: they must be digests. Each form comes once."""
-    digests = [d for d in (manifest.dataset_digest, manifest.expected_digest) if d]
-    for digest in (*digests, *(variant.digest for variant in manifest.variants)):
+    named = (manifest.dataset_digest, manifest.expected_digest, manifest.novelty_digest)
+    for digest in (*filter(None, named), *(variant.digest for variant in manifest.variants)):
         if not is_digest(digest):
             yield Refusal("manifest", f"digest {digest[:80]!r}", "SHA-256, 64 hexadecimal digits")
     precisions = [variant.precision for variant in manifest.variants]

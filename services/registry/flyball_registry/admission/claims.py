@@ -48,6 +48,7 @@ class Found:
     oms: bytes | None = None
     expected: bytes | None = None
     variants: Mapping[str, bytes] = field(default_factory=dict)
+    novelty: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from flyball_proto.bundles import (
     expected_key,
     is_digest,
     manifest_key,
+    novelty_key,
     oms_key,
     onnx_key,
     signature_key,
     variant_key,
 )
 from flyball_proto.events import Manifest, ModelTrained
+from flyball_proto.novelty import MAX_NOVELTY_BYTES
 from flyball_proto.spec import Pipeline, Source, feature_digest, feature_names
 from flyball_registry.admission.claims import Expected, Found, Signers, parsed
 
@@ -80,14 +82,15 @@ async def fetch(
     if not isinstance(said, Manifest):
         return Found(size_bytes, onnx, manifest, signature, signed)
     precisions = sorted({variant.precision for variant in said.variants})
-    rows, *forms = await asyncio.gather(
+    rows, likeness, *forms = await asyncio.gather(
         _within(objects, expected_key(digest), MAX_EXPECTED_BYTES * bool(said.expected_digest)),
+        _within(objects, novelty_key(digest), MAX_NOVELTY_BYTES * bool(said.novelty_digest)),
         *(_within(objects, variant_key(digest, p), expected.max_bytes) for p in precisions),
     )
     variants: dict[str, bytes] = {
         p: form for p, form in zip(precisions, forms, strict=True) if form is not None
     }
-    return Found(size_bytes, onnx, manifest, signature, signed, rows, variants)
+    return Found(size_bytes, onnx, manifest, signature, signed, rows, variants, likeness)
 
 
 async def _within(objects: Objects, key: str, max_bytes: int) -> bytes | None:
