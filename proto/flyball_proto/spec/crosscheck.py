@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from flyball_proto.spec.acting import KEEP
+from flyball_proto.spec.boundaries import facts, mistake_in, place_words
 from flyball_proto.spec.durations import format_duration
 from flyball_proto.spec.features import (
     block_ms,
@@ -29,7 +30,7 @@ def crosscheck(pipeline: Pipeline, source: Source, document: int = 0) -> list[Mi
             Mistake(document, path, what, valid, step)
             for path, what, valid, step in check(pipeline, source)
         )
-    return found
+    return [*found, *_boundaries(pipeline, source, document)]
 
 
 _Found = Iterator[tuple[Path, str, str, str]]
@@ -180,6 +181,17 @@ def _labels(pipeline: Pipeline, source: Source) -> _Found:
             KEEP,
             "add decisions, or remove the fallback",
         )
+
+
+def _boundaries(pipeline: Pipeline, source: Source, document: int) -> Iterator[Mistake]:
+    known = facts(pipeline, source)
+    for i, boundary in enumerate(pipeline.spec.risk.boundaries):
+        mistake = mistake_in(boundary.when, known)
+        if mistake is not None:
+            place = place_words(boundary.when, mistake.at)
+            found = f"{mistake.found} (boundary {boundary.name}, {place})"
+            path: Path = ("spec", "risk", "boundaries", i, "when")
+            yield Mistake(document, path, found, mistake.valid, mistake.step, at=mistake.at)
 
 
 def _known_at_once(pipeline: Pipeline) -> str | None:

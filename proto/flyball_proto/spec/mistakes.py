@@ -25,13 +25,17 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake. `document` counts from 0, `path` leads to the field within it."""
+    """One mistake. `document` counts from 0, `path` leads to the field within it.
+
+    `at` is where in the field's text it is, counted from 0; None = the whole field is meant.
+    """
 
     document: int
     path: Path
     found: str
     valid: str
     next_step: str = "correct it"
+    at: int | None = None
 
     @property
     def field(self) -> str:

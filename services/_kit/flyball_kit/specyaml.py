@@ -12,7 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarfloat import ScalarFloat
 
-from flyball_proto.spec import Catalogue, SpecError, parse_documents
+from flyball_proto.spec import Catalogue, Mistake, SpecError, parse_documents
 
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 100_000
@@ -28,7 +28,8 @@ def load_text(text: str, name: str, known: Catalogue | None = None) -> Catalogue
         known: What is already applied, for pipelines that name a source of there.
 
     Raises:
-        SpecError: With one line a mistake: `name:line: field: found X; valid: Y; next step`.
+        SpecError: With one line a mistake: `name:line: field: found X; valid: Y; next step`, of a
+            mistake inside an expression `name:line:column: ...`.
     """
     documents = _read(text, name)
     try:
@@ -36,11 +37,11 @@ def load_text(text: str, name: str, known: Catalogue | None = None) -> Catalogue
     except SpecError as error:
         if not error.mistakes:
             raise
-        places = [
-            (_line(documents[m.document], m.path) if documents else 1, m.sentence)
-            for m in error.mistakes
+        places = [(_place(text, documents, m), m.sentence) for m in error.mistakes]
+        lines = [
+            f"{':'.join((name, *map(str, place)))}: {sentence}"
+            for place, sentence in sorted(places)
         ]
-        lines = [f"{name}:{line}: {sentence}" for line, sentence in sorted(places)]
         raise SpecError(error.mistakes, lines) from error
 
 
@@ -88,6 +89,47 @@ def _plain(value: Any, left: list[int], name: str) -> object:
     if isinstance(value, float | ScalarFloat):
         return float(value)
     return None if value is None else str(value)
+
+
+def _place(text: str, documents: Sequence[Any], mistake: Mistake) -> tuple[int, ...]:
+    """Line, and inside an expression the column, both from 1."""
+    if not documents:
+        return (1,)
+    document = documents[mistake.document]
+    if mistake.at is not None:
+        value, start = document, None
+        for step in mistake.path:
+            if isinstance(value, CommentedMap) and step in value:
+                start = value.lc.value(step)
+            value = value[step]
+        within = _within(text.split("\n"), start, str(value), mistake.at) if start else None
+        if within is not None:
+            return within
+    return (_line(document, mistake.path),)
+
+
+def _within(
+    lines: Sequence[str], start: tuple[int, int], value: str, at: int
+) -> tuple[int, int] | None:
+    """Where character `at` of a scalar that begins at `start` was written; None = unclear.
+
+    Quotes, folded lines and escapes are passed by: of each character the next like it is taken.
+    """
+    line, column = start
+    if lines[line][column : column + 1] in ("|", ">"):
+        line, column = line + 1, 0
+    elif lines[line][column : column + 1] in ("'", '"'):
+        column += 1
+    for character in value[: at + 1]:
+        if character.isspace():
+            continue
+        while (found := lines[line].find(character, column)) < 0:
+            line, column = line + 1, 0
+            if line == len(lines):
+                return None
+        column = found + 1
+    is_end = at >= len(value) or value[at].isspace()
+    return line + 1, column + is_end
 
 
 def _line(document: Any, path: Sequence[str | int]) -> int:
