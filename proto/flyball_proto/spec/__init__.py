@@ -16,7 +16,7 @@ Defaults that depend on other parts come from `look_back_ms(pipeline, source)` a
 `warm_up_rows(pipeline)`; columns of the feature matrix from `feature_plan(pipeline, source)`.
 """
 
-from flyball_proto.spec.acting import KEEP, Boundary, Decision, Hold, Risk, RiskBudgets
+from flyball_proto.spec.acting import KEEP, Boundary, BreakerRule, Decision, Hold, Risk, RiskBudgets
 from flyball_proto.spec.catalogue import Catalogue, as_document, parse_documents
 from flyball_proto.spec.crosscheck import crosscheck
 from flyball_proto.spec.durations import format_duration, parse_duration_ms
@@ -55,6 +55,7 @@ __all__ = [
     "TRUTH",
     "Accept",
     "Boundary",
+    "BreakerRule",
     "Catalogue",
     "Comparison",
     "CsvMapping",

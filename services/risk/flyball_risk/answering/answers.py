@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from flyball_proto.breakers import BreakerOrder
 from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
 from flyball_risk.holding.approvals import people_needed
@@ -21,7 +22,7 @@ from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import labels_of
 from flyball_risk.limits.boundaries import first_reached
 
-Order = Answer | BulkAnswer | Withdrawal | StopOrder
+Order = Answer | BulkAnswer | Withdrawal | StopOrder | BreakerOrder
 """What may stand between the decisions."""
 
 _ORDERS: Final[TypeAdapter[Order]] = TypeAdapter(Order)
@@ -46,6 +47,10 @@ def take_order(data: bytes, sequence: int, partition: Partition, frame: Frame) -
     if isinstance(order, StopOrder):
         partition.obey(order)
         return
+    if isinstance(order, BreakerOrder):
+        result = Result.ENDED if partition.turn(order) else Result.NOTED
+        partition.changes.answered.append(Answered(sequence, "", result, "", order.by, 0))
+        return
     if order is None:
         partition.changes.answered.append(Answered(sequence, "", Result.UNKNOWN, UNREADABLE, "", 0))
         return
@@ -57,11 +62,13 @@ def take_order(data: bytes, sequence: int, partition: Partition, frame: Frame) -
 def _outcomes(
     order: Answer | BulkAnswer | Withdrawal, partition: Partition, frame: Frame
 ) -> Iterator[tuple[str, Result, str]]:
-    """Hold by hold, what an order comes to. Of a withdrawal: the holds that it touches, or none."""
+    """Hold by hold, what an order comes to; of a withdrawal that touches none, one without a hold."""
     if isinstance(order, Withdrawal):
         words = f"the approval of {order.withdrawn} counts no longer: {order.why or 'withdrawn'}"
-        for hold in partition.holds.withdraw(order.withdrawn):
-            yield hold, Result.NOTED, words
+        touched = partition.holds.withdraw(order.withdrawn)
+        yield from ((hold, Result.NOTED, words) for hold in touched)
+        if not touched:
+            yield "", Result.NOTED, f"no approval of {order.withdrawn} waits for a second one"
         return
     if isinstance(order, Answer):
         yield (order.hold, *answer(order, partition, frame))
@@ -94,8 +101,9 @@ def _approve(
     given: Answer, found: Open, partition: Partition, policy: Policy, alone: bool
 ) -> tuple[Result, str]:
     """Somebody approves what may go out: it does, or waits for another person."""
-    rule = policy.rules.get(found.hold.action)
-    needed = max(found.hold.approvals, people_needed(policy, rule, found.hold.category))
+    asked = max(found.hold.approvals, policy.approvals)
+    is_critical = policy.rules[found.hold.action].is_critical
+    needed = people_needed(asked, found.hold.category, is_critical=is_critical)
     if needed > 1 and not alone:
         return Result.REFUSED, ALONE
     if given.by in found.agreed:

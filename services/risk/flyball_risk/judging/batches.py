@@ -3,7 +3,6 @@
 Rows that propose nothing are negligible and clear, and cost next to nothing.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -96,9 +95,7 @@ def judge_batch(
         _meet_until(recent, arrivals, batch.rows, i)
         partition.advance(now_ms, policy, before + i)
         ruling = judge(proposal, frame, partition)
-        partition.breaker.note(
-            ruling.verdict, ruling.category, finite=math.isfinite(proposal.score)
-        )
+        partition.breaker.note(ruling.verdict)
         if ruling.verdict in DISPATCHED:
             record(proposal, ruling.action, frame, partition)
         elif ruling.verdict is Verdict.HOLD:

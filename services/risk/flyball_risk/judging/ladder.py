@@ -121,7 +121,7 @@ def judge(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
     ruling = _by_autonomy(ruling, policy)
     ruling = _by_limits(ruling, proposal, policy)
     ruling = _by_advice(ruling, proposal, policy)
-    ruling = _by_breaker(ruling, proposal, partition)
+    ruling = _by_breaker(ruling, proposal, frame, partition)
     ruling = _by_claims(ruling, proposal, rule, frame)
     ruling = _by_capacity(ruling, proposal, rule, policy, recent, crowds)
     ruling = _by_people(ruling, proposal, rule, partition)
@@ -195,12 +195,22 @@ def _by_advice(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
     )
 
 
-def _by_breaker(ruling: Ruling, proposal: Proposal, partition: Partition) -> Ruling:
-    """Only recorded: the breaker is open, or in a trial this element is not among those tried."""
-    if ruling.verdict in (Verdict.DENY, Verdict.ADVISE):
+def _by_breaker(ruling: Ruling, proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
+    """Only recorded: the breaker is open, or in a trial this element is not among those tried.
+
+    The breaker weighs what might go out otherwise, whatever it does itself.
+    """
+    policy, breaker = frame.policy, partition.breaker
+    is_baseline = proposal.trainer == BASELINE and not policy.baseline_acts
+    if policy.autonomy == "advisory" or is_baseline or ruling.verdict is Verdict.ADVISE:
         return ruling
-    why = partition.breaker.why_not(proposal.element, proposal.time_ms)
-    if not why:
+    breaker.weigh(
+        ruling.verdict,
+        ruling.category,
+        finite=math.isfinite(proposal.score),
+        labelled_ms=frame.calibration.event_ms if frame.calibration else 0,
+    )
+    if ruling.verdict is Verdict.DENY or not (why := breaker.why_not(proposal.element)):
         return ruling
     reason = f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}"
     return replace(ruling, verdict=Verdict.ADVISE, action=proposal.action, reason=reason)

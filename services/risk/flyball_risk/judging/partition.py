@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from flyball_proto.breakers import BreakerOrder
 from flyball_proto.columns import Answered, Context, Outcome, Released, Turned, Waiting
 from flyball_proto.holds import StopOrder
 from flyball_risk.breaking.breaker import Breaker
@@ -62,9 +63,8 @@ class Partition:
     def advance(self, time_ms: int, policy: Policy, row: int) -> None:
         """Event time reached `time_ms` before row `row` of the output: holds may expire."""
         self.recent.advance(time_ms)
-        self.breaker.advance(self.recent.clock_ms, row)
-        self.changes.turned += self.breaker.turned
-        self.breaker.turned = []
+        self.breaker.advance(self.recent.clock_ms, row, policy.risk.breaker, policy.digest)
+        self._take_turns()
         for hold in self.holds.overdue(self.recent.clock_ms):
             self._expire(hold, hold.expires_ms, policy, row)
 
@@ -72,6 +72,13 @@ class Partition:
         """A second passed somewhere, whatever the source says."""
         for hold in self.holds.tick(tick_ms):
             self._expire(hold, self.recent.clock_ms, policy, self.changes.rows)
+        self.breaker.tick(tick_ms, self.changes.rows)
+        self._take_turns()
+
+    def turn(self, order: BreakerOrder) -> bool:
+        """The breaker of another partition opened, or a person resets them all; whether it turned."""
+        self.breaker.obey(order, self.changes.rows)
+        return self._take_turns()
 
     def open(self, hold: Waiting, context: Context, policy: Policy) -> None:
         """A row of the output begins to wait."""
@@ -110,6 +117,11 @@ class Partition:
         if order := state.get("order"):
             partition.order = StopOrder.model_validate(order)
         return partition
+
+    def _take_turns(self) -> bool:
+        turned, self.breaker.turned = self.breaker.turned, []
+        self.changes.turned += turned
+        return bool(turned)
 
     def _expire(self, hold: Waiting, clock_ms: int, policy: Policy, row: int) -> None:
         why = "nobody answered in time"
