@@ -3,13 +3,12 @@
 from typing import Final
 
 from flyball_proto.columns import Category
-from flyball_risk.judging.policy import Policy, Rule
 
 CRITICAL_APPROVALS: Final = 2
 """What is of critical severity or category always takes two, whatever the policy says."""
 
 
-def people_needed(policy: Policy, rule: Rule | None, category: int) -> int:
-    """One or two; `rule` None = the specification does not know the action any more."""
-    is_critical = category == Category.CRITICAL or (rule is not None and rule.is_critical)
-    return max(policy.approvals, CRITICAL_APPROVALS if is_critical else 1)
+def people_needed(asked: int, category: int, *, is_critical: bool) -> int:
+    """One or two; `asked` is what the policy asks for, `is_critical` the action's severity."""
+    critical = is_critical or category == Category.CRITICAL
+    return max(asked, CRITICAL_APPROVALS if critical else 1)

@@ -26,7 +26,7 @@ def waiting_of(
     stored_ms: int,
 ) -> Waiting:
     """The hold of row `i`."""
-    rule = policy.rules.get(proposal.action)
+    is_critical = policy.rules[proposal.action].is_critical
     return Waiting(
         decision=f"{policy.pipeline}.{batch.rows.sequence[i]}.{batch.rows.sample[i]}",
         element=proposal.element,
@@ -40,7 +40,7 @@ def waiting_of(
         time_ms=proposal.time_ms,
         expires_ms=clock_ms + policy.hold_expires_ms,
         opened_ms=stored_ms,
-        approvals=people_needed(policy, rule, ruling.category),
+        approvals=people_needed(policy.approvals, ruling.category, is_critical=is_critical),
     )
 
 
