@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from tests.unit.risk_rows import BASELINE, Row, judged, policy
 
 from flyball_proto.columns import Category, Quality, Verdict
-from flyball_risk.judging.ladder import CUT_OFFS, DOUBT, RUNG, category_of, error_probability
+from flyball_risk.judging.rungs import CUT_OFFS, RUNG, category_of
 from flyball_risk.scoring.impact import impact, spread
+from flyball_risk.scoring.probability import error_probability
+from flyball_risk.scoring.signals import DOUBT
 
 C, V = Category, Verdict
 
@@ -76,8 +78,8 @@ def test_flaws_of_the_inputs_raise_the_risk_and_are_named() -> None:
     )
     assert (verdict, category) == (V.NOTIFY, C.MEDIUM)
     assert reason == (
-        "offload: medium risk (medium severity, reversible, a metric is missing, inputs are "
-        "stale), an operator is told"
+        "offload: medium risk, a metric is missing and inputs are stale (medium severity, "
+        "reversible), an operator is told"
     )
 
 

@@ -16,9 +16,10 @@ from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
 from flyball_risk.holding.approvals import people_needed
 from flyball_risk.holding.holds import Open
 from flyball_risk.judging.frame import Frame
-from flyball_risk.judging.ladder import Proposal, exhausted
+from flyball_risk.judging.ladder import exhausted
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.proposals import Proposal
 from flyball_risk.judging.recent import labels_of
 from flyball_risk.limits.boundaries import first_reached
 

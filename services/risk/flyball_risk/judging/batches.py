@@ -1,20 +1,24 @@
 """Judges the rows of one batch in order: columns at once, proposals one by one. Pure.
 
-Rows that propose nothing are negligible and clear, and cost next to nothing.
+Rows that propose nothing are negligible and clear, and cost next to nothing. What does not depend
+on the state is found for all proposals at once, see `proposals`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from flyball_proto.columns import (
+    ASSESSED,
     DISPATCHED,
+    F32,
     F64,
     U8,
     U16,
     U32,
+    Assessment,
     Column,
     Decisions,
     Flow,
@@ -25,11 +29,12 @@ from flyball_proto.columns import (
 )
 from flyball_proto.merge import merge_classes, merge_flows, merge_rows
 from flyball_risk.capacity.claims import Claim
-from flyball_risk.holding.opening import context_of, waiting_of
 from flyball_risk.judging.frame import Frame
-from flyball_risk.judging.ladder import Proposal, Ruling, error_probability, judge
+from flyball_risk.judging.ladder import judge
+from flyball_risk.judging.opening import context_of, waiting_of
 from flyball_risk.judging.partition import Changes, Partition
 from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.proposals import Proposal, Ruling, labels_at, propose
 from flyball_risk.judging.recent import Recent
 
 MAX_REASONS = 65_000
@@ -67,6 +72,8 @@ class Judged:
     category: Column
     risk: Column
     reason_index: Column
+    assessment: Assessment
+    """Of the rows that propose an action."""
 
 
 def judge_batch(
@@ -78,21 +85,12 @@ def judge_batch(
     """
     n, before, recent = len(batch.rows), partition.changes.rows, partition.recent
     policy = frame.policy
-    actions = np.array([0, *(words.action(a) for a in batch.action)], U8)
     models = np.array([words.models.setdefault(m, len(words.models)) for m in batch.model], U8)
-    judged = Judged(
-        batch,
-        models[batch.model_index],
-        actions[batch.action_index],
-        np.zeros(n, U8),
-        np.zeros(n, U8),
-        np.zeros(n, F64),
-        np.zeros(n, U16),
-    )
+    proposed, rulings = propose(batch, frame), list[Ruling]()
     arrivals = _arrivals(batch.rows) if policy.group_share else None
     recent.group_by(policy.group_share)
-    for i, now_ms, proposal in _proposals(batch, policy):
-        _meet_until(recent, arrivals, batch.rows, i)
+    for i, now_ms, proposal in proposed:
+        _meet_until(recent, arrivals, batch, i)
         partition.advance(now_ms, policy, before + i)
         ruling = judge(proposal, frame, partition)
         partition.breaker.note(ruling.verdict)
@@ -103,12 +101,21 @@ def judge_batch(
         partition.history.note(
             proposal.element, proposal.time_ms, ruling.action, proposal.score, ruling.verdict
         )
-        _write(judged, i, ruling, words)
+        rulings.append(ruling)
     if n:
-        _meet_until(recent, arrivals, batch.rows, n)
+        _meet_until(recent, arrivals, batch, n)
         partition.advance(int(batch.rows.time_ms.max()), policy, before + n)
         partition.changes.rows += n
-    return judged
+    return Judged(
+        batch,
+        models[batch.model_index],
+        _column(n, U8, proposed.rows, [words.action(r.action) for r in rulings]),
+        _column(n, U8, proposed.rows, [int(r.verdict) for r in rulings]),
+        _column(n, U8, proposed.rows, [int(r.category) for r in rulings]),
+        _column(n, F64, proposed.rows, [r.risk for r in rulings]),
+        _column(n, U16, proposed.rows, [words.reason(r.reason) for r in rulings]),
+        proposed.assessment([r.impact for r in rulings]),
+    )
 
 
 def record(proposal: Proposal, action: str, frame: Frame, partition: Partition) -> None:
@@ -153,44 +160,12 @@ def assemble(
         class_name,
         class_index,
         frame.policy.digest,
+        Assessment(
+            *(_joined([getattr(p.assessment, name) for p in parts], F32) for name in ASSESSED)
+        ),
         context=tuple(changes.context),
         turned=tuple(changes.turned),
     )
-
-
-def _proposals(batch: Decisions, policy: Policy) -> Iterator[tuple[int, int, Proposal]]:
-    """Rows that propose an action: their index, the clock there, what they propose."""
-    proposing = np.flatnonzero(batch.action_index)
-    if not len(proposing):
-        return
-    rows, score, quality = batch.rows, batch.score[proposing], batch.quality[proposing]
-    clock_ms = np.maximum.accumulate(rows.time_ms)[proposing].tolist()
-    error = error_probability(score, quality, is_probability=policy.is_probability).tolist()
-    label_sets = [rows.label_set[i] for i in rows.label_index.tolist()]
-    for at, i in enumerate(proposing.tolist()):
-        element = int(rows.element_index[i])
-        yield (
-            i,
-            clock_ms[at],
-            Proposal(
-                element=rows.element[element],
-                label_set=label_sets[element],
-                time_ms=int(rows.time_ms[i]),
-                action=batch.action[int(batch.action_index[i]) - 1],
-                score=float(score[at]),
-                error=error[at],
-                quality=int(quality[at]),
-                trainer=batch.model[int(batch.model_index[i])].trainer,
-            ),
-        )
-
-
-def _write(judged: Judged, i: int, ruling: Ruling, words: Words) -> None:
-    judged.action_index[i] = words.action(ruling.action)
-    judged.verdict[i] = ruling.verdict
-    judged.category[i] = ruling.category
-    judged.risk[i] = ruling.risk
-    judged.reason_index[i] = words.reason(ruling.reason)
 
 
 def _arrivals(rows: Rows) -> list[tuple[int, int]]:
@@ -200,12 +175,19 @@ def _arrivals(rows: Rows) -> list[tuple[int, int]]:
 
 
 def _meet_until(
-    recent: Recent, arrivals: list[tuple[int, int]] | None, rows: Rows, last: int
+    recent: Recent, arrivals: list[tuple[int, int]] | None, batch: Decisions, last: int
 ) -> None:
     """Meet the elements whose first row is at or before `last`."""
     while arrivals and arrivals[-1][0] <= last:
         element = arrivals.pop()[1]
-        recent.meet(rows.element[element], rows.label_set[rows.label_index[element]])
+        recent.meet(batch.rows.element[element], labels_at(batch, element))
+
+
+def _column(n: int, dtype: np.dtype[Any], rows: list[int], values: Sequence[float]) -> Column:
+    """A column of all rows; those that propose nothing have 0: clear, negligible, no reason."""
+    column = np.zeros(n, dtype)
+    column[rows] = values
+    return column
 
 
 def _joined(columns: Sequence[Column], dtype: np.dtype[Any]) -> Column:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from flyball_proto.calibrations import Calibration
+from flyball_proto.calibrations import Calibration, CutOff
 from flyball_risk.capacity.allowances import Allowance
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.judging.policy import Policy
@@ -21,6 +21,21 @@ class Frame:
     calibration_revision: int = 0
     allowance: Allowance | None = None
     claims: Claims = field(default_factory=Claims)
+
+    @property
+    def cut_off(self) -> CutOff | None:
+        """Up to which probability of error decisions may be cleared; None = nobody has looked."""
+        return self.calibration.cut_off if self.calibration else None
+
+    @property
+    def stepped_back(self) -> str:
+        """Why the pipeline is advisory until its decisions are right again; empty when it is not."""
+        found = self.calibration.stepped_back if self.calibration else None
+        if found is None:
+            return ""
+        most = self.policy.risk.max_error
+        wrong = f"{found.error * 100:.3g} % of {found.rows} cleared decisions were wrong"
+        return f"the pipeline stepped back, {wrong}, at most {most * 100:g} % may be"
 
     @property
     def revisions(self) -> dict[str, int]:

@@ -1,126 +1,54 @@
-"""The first ladder: from one proposed action to risk, category, verdict and a reason. Pure.
+"""The ladder: from one proposed action to risk, category, verdict and a reason. Pure.
 
-    risk     = probability that the action is wrong x impact, in [0, 1]
-    category = negligible, low, medium, high, critical, by CUT_OFFS
-    verdict  = clear, clear, notify, hold, deny
-
-Whatever comes after can only tighten it: a stop, limits of the domain expert, an advisory pipeline,
-budgets, people that were asked before, and last the control share.
+The first rung is by risk, see `rungs`. Whatever comes after can only tighten it: a stop, limits of
+the domain expert, an advisory pipeline, a breaker, other pipelines, budgets, people that were asked
+before, and last the control share.
 """
 
 import math
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from flyball_proto.columns import DISPATCHED, F64, Category, Column, Quality, Verdict
+from flyball_proto.columns import DISPATCHED, Category, Verdict
 from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.holding.holds import MAX_HOLDS
 from flyball_risk.judging.control import WITHHOLDABLE, is_drawn, spell_ms
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, Rule
+from flyball_risk.judging.proposals import Proposal, Ruling
 from flyball_risk.judging.recent import Crowd, Recent, labels_of
+from flyball_risk.judging.rungs import by_risk
 from flyball_risk.limits.boundaries import first_reached
-from flyball_risk.scoring.impact import spread
-
-CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
-"""Least risk of low, medium, high, critical."""
-
-CATEGORIES: Final = tuple(Category)
-
-RUNG: Final[Mapping[Category, Verdict]] = {
-    Category.NEGLIGIBLE: Verdict.CLEAR,
-    Category.LOW: Verdict.CLEAR,
-    Category.MEDIUM: Verdict.NOTIFY,
-    Category.HIGH: Verdict.HOLD,
-    Category.CRITICAL: Verdict.DENY,
-}
-
-UNCALIBRATED: Final = 0.5
-"""Probability of error of a score that is no probability (regression), until it is calibrated."""
-
-DOUBT: Final[Mapping[Quality, float]] = {
-    Quality.CLIPPED: 0.05,
-    Quality.NULL: 0.1,
-    Quality.STALE: 0.3,
-    Quality.LATE_INPUT: 0.02,
-}
-"""Chance that a flaw of the inputs alone makes the decision wrong."""
-
-FLAWS: Final[Mapping[Quality, str]] = {
-    Quality.CLIPPED: "a value was clipped",
-    Quality.NULL: "a metric is missing",
-    Quality.STALE: "inputs are stale",
-    Quality.LATE_INPUT: "a late row was repaired",
-}
-
-_TRUST: Final = np.array(
-    [np.prod([1.0 - DOUBT[flag] for flag in DOUBT if bits & flag]) for bits in range(256)]
-)
-"""By quality byte: chance that no flaw of the inputs spoils the decision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """One row that proposes an action; `label_set` is a canonical JSON object."""
-
-    element: str
-    label_set: str
-    time_ms: int
-    action: str
-    score: float
-    error: float
-    quality: int
-    trainer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What becomes of a proposal; `action` differs from the proposed one after REPLACE."""
-
-    verdict: Verdict
-    category: Category
-    risk: float
-    action: str
-    reason: str
-
-
-def error_probability(score: Column, quality: Column, *, is_probability: bool) -> Column:
-    """Probability that acting is wrong, for each row; a score that is no number: 1.
-
-    An action assumes that the predicted event happens, so a probability errs with 1 - score.
-    """
-    wrong = 1.0 - np.clip(score, 0.0, 1.0) if is_probability else np.full(len(score), UNCALIBRATED)
-    wrong = np.where(np.isfinite(score), wrong, 1.0)
-    spoilt: Column = 1.0 - (1.0 - wrong) * _TRUST[quality]
-    return spoilt.astype(F64)
-
-
-def category_of(risk: float) -> Category:
-    """The category of a risk, which is rounded to 1e-6 before it is compared."""
-    return CATEGORIES[bisect_right(CUT_OFFS, round(risk, 6))]
+from flyball_risk.scoring.reasons import MAX_CHARS, WAITS, shortened
 
 
 def judge(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
-    """Judge one proposal; the caller records it if it is dispatched or waits for a person."""
+    """Judge one proposal; the caller records it if it is dispatched or waits for a person.
+
+    Here the partition learns only what exceeded a limit of risk, see `Caution`, and its breaker
+    what was weighed.
+    """
+    ruling = _climb(proposal, frame, partition)
+    if len(ruling.reason) <= MAX_CHARS:
+        return ruling
+    return replace(ruling, reason=shortened(ruling.reason))
+
+
+def _climb(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
     recent, policy = partition.recent, frame.policy
     rule = policy.rules.get(proposal.action)
     if rule is None:
         reason = f"{proposal.action}: the specification has no such action any more"
-        return Ruling(Verdict.DENY, Category.CRITICAL, 1.0, proposal.action, reason)
+        return Ruling(Verdict.DENY, Category.CRITICAL, 1.0, proposal.action, reason, 1.0)
     crowds = recent.crowds(proposal.element, proposal.label_set, policy.group_window_ms)
-    ruling = _by_risk(proposal, rule, crowds)
+    ruling = by_risk(proposal, rule, crowds, frame, partition.caution)
     if partition.stop_words:
         reason = f"{proposal.action}: denied, the pipeline is {partition.stop_words}"
         return replace(ruling, verdict=Verdict.DENY, reason=reason)
     ruling = _by_autonomy(ruling, policy)
     ruling = _by_limits(ruling, proposal, policy)
-    ruling = _by_advice(ruling, proposal, policy)
+    ruling = _by_advice(ruling, proposal, frame)
     ruling = _by_breaker(ruling, proposal, frame, partition)
     ruling = _by_claims(ruling, proposal, rule, frame)
     ruling = _by_capacity(ruling, proposal, rule, policy, recent, crowds)
@@ -128,30 +56,11 @@ def judge(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
     return _by_control(ruling, proposal, rule, policy)
 
 
-def _by_risk(proposal: Proposal, rule: Rule, crowds: Sequence[Crowd]) -> Ruling:
-    share = max((min(1.0, c.acted / c.known) for c in crowds), default=0.0)
-    risk = round(proposal.error * spread(rule.impact, share), 6)
-    category = category_of(risk)
-    verdict, name = RUNG[category], category.name.lower()
-    about = f"{rule.words}{_flaws(proposal.quality)}"
-    if not math.isfinite(proposal.score):
-        reason = f"{proposal.action}: denied, the score is not a number"
-        return Ruling(Verdict.DENY, Category.CRITICAL, risk, proposal.action, reason)
-    if verdict in (Verdict.HOLD, Verdict.DENY):
-        what = "waits for a person" if verdict is Verdict.HOLD else "denied"
-        at = f"{proposal.action} at {proposal.score:.2f} is {name} risk {risk:.2f}"
-        reason = f"{at} ({about}): {what}"
-    else:  # no figures, so that a batch has few distinct reasons
-        told = ", an operator is told" if verdict is Verdict.NOTIFY else ""
-        reason = f"{proposal.action}: {name} risk ({about}){told}"
-    return Ruling(verdict, category, risk, proposal.action, reason)
-
-
 def _by_autonomy(ruling: Ruling, policy: Policy) -> Ruling:
     """An autonomous pipeline waits for nobody: its fallback is sent, or nothing."""
     if policy.autonomy != "autonomous" or ruling.verdict is not Verdict.HOLD:
         return ruling
-    found = ruling.reason.removesuffix(": waits for a person")
+    found = ruling.reason.removesuffix(WAITS)
     if policy.fallback == KEEP:
         return replace(ruling, verdict=Verdict.DENY, reason=f"{found}: the element stays as it is")
     reason = f"{found}: {policy.fallback} is sent instead"
@@ -177,14 +86,17 @@ def _by_limits(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
     return replace(ruling, verdict=verdict, action=proposal.action, reason=reason)
 
 
-def _by_advice(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
-    """Only recorded: the pipeline is advisory, or nothing learnt holds the seat yet."""
+def _by_advice(ruling: Ruling, proposal: Proposal, frame: Frame) -> Ruling:
+    """Only recorded: the pipeline is advisory or stepped back, or nothing learnt has the seat yet."""
+    policy = frame.policy
     if ruling.verdict is Verdict.DENY:
         return ruling
     if policy.autonomy == "advisory":
         why = "the pipeline is advisory"
     elif proposal.trainer == BASELINE and not policy.baseline_acts:
         why = "the baseline holds the seat and may not act"
+    elif frame.stepped_back:
+        why = frame.stepped_back
     else:
         return ruling
     return replace(
@@ -315,8 +227,3 @@ def exhausted(
     if recent.is_full:
         return "more elements are under actions than can be remembered"
     return None
-
-
-@cache
-def _flaws(quality: int) -> str:
-    return "".join(f", {words}" for flag, words in FLAWS.items() if quality & flag)

@@ -14,6 +14,7 @@ from flyball_proto.holds import StopOrder
 from flyball_risk.breaking.breaker import Breaker
 from flyball_risk.holding.history import History
 from flyball_risk.holding.holds import Holds
+from flyball_risk.judging.caution import Caution
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Recent
 
@@ -39,6 +40,7 @@ class Partition:
     def __init__(self) -> None:
         self.recent, self.holds, self.breaker = Recent(), Holds(), Breaker()
         self.history = History()
+        self.caution = Caution()
         self.order: StopOrder | None = None
         self.changes = Changes()
 
@@ -99,6 +101,7 @@ class Partition:
             **self.recent.as_json(),
             "holds": self.holds.as_json(self.recent.clock_ms),
             "breaker": self.breaker.as_json(),
+            "caution": self.caution.as_json(),
             "history": self.history.as_json(),
             "order": self.order.model_dump(mode="json") if self.order else None,
         }
@@ -113,6 +116,7 @@ class Partition:
         if holds := state.get("holds"):
             partition.holds = Holds.from_json(holds)
         partition.breaker = Breaker.from_json(state.get("breaker", {}))
+        partition.caution = Caution.from_json(state.get("caution", {}))
         partition.history = History.from_json(state.get("history", []))
         if order := state.get("order"):
             partition.order = StopOrder.model_validate(order)

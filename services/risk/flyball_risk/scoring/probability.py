@@ -29,7 +29,10 @@ _TRUST: Final = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """Of p proposals, f64 (p,) each; confidence and credibility NaN = not calibrated."""
+    """Of p proposals, f64 (p,) each; confidence and credibility NaN = not calibrated.
+
+    `error` is rounded to 1e-6, as whatever is compared is.
+    """
 
     error: Column
     confidence: Column
@@ -47,7 +50,8 @@ def assess(found: Proposed, calibration: Calibration | None, *, is_probability: 
     """Assess p proposals at once. A score that is no number errs with probability 1."""
     if calibration is None or not calibration.weights:
         unknown = np.full(len(found), np.nan)
-        return Assessed(_stated(found, is_probability=is_probability), unknown, unknown)
+        stated = _stated(found, is_probability=is_probability)
+        return Assessed(np.round(stated, 6), unknown, unknown)
     p_right, p_wrong = by_action(
         found.score, found.actions, found.action_index, calibration.conformal
     )
@@ -56,7 +60,7 @@ def assess(found: Proposed, calibration: Calibration | None, *, is_probability: 
         found, p_wrong, credible, drifted=calibration.drifted, is_probability=is_probability
     )
     error = np.where(np.isfinite(found.score), learnt(weighed, calibration), 1.0)
-    return Assessed(error, confidence(p_right, p_wrong), credible)
+    return Assessed(np.round(error, 6), confidence(p_right, p_wrong), credible)
 
 
 def learnt(weighed: Column, calibration: Calibration) -> Column:

@@ -97,7 +97,12 @@ def age(models: Sequence[Model], index: Column, time_ms: Column) -> Column:
 
 
 def signals(
-    found: Proposed, p_wrong: Column, credible: Column, *, drifted: bool, is_probability: bool
+    found: Proposed,
+    p_wrong: Column,
+    credible: Column,
+    *,
+    drifted: bool | Column,
+    is_probability: bool,
 ) -> Column:
     """One row of `SIGNALS` a proposal, f64 (p, 10)."""
     n, bits = len(found), np.asarray(found.quality, U8)

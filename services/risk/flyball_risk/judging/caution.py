@@ -1,0 +1,61 @@
+"""Which elements exceeded a limit of risk lately: they are cleared again well below it only. Pure.
+
+A risk that wavers about a limit would otherwise be held, cleared and held again, and a person would
+be asked about every second row. Event time alone counts. Bound: `MAX_PAIRS` pairs of element and
+action; beyond it the one that exceeded its limit longest ago is forgotten, and judged as any other.
+"""
+
+from typing import Any, Final
+
+MAX_PAIRS: Final = 50_000
+
+
+class Caution:
+    """Of one partition. Changes only by `exceeded` and `relieve`."""
+
+    def __init__(self) -> None:
+        self._until_ms: dict[tuple[str, str], int] = {}  # the longest ago first
+
+    def __len__(self) -> int:
+        return len(self._until_ms)
+
+    def is_due(self, element: str, action: str, time_ms: int) -> bool:
+        """Whether the action exceeded a limit at the element less than a cool-down ago."""
+        until_ms = self._until_ms.get((element, action))
+        return until_ms is not None and time_ms < until_ms
+
+    def exceeded(self, element: str, action: str, until_ms: int) -> None:
+        """The action was held or denied for its risk; that counts until then."""
+        pair, pairs = (element, action), self._until_ms
+        before_ms = pairs.pop(pair, until_ms)
+        if len(pairs) >= MAX_PAIRS:
+            del pairs[next(iter(pairs))]
+        pairs[pair] = max(before_ms, until_ms)
+
+    def relieve(self, element: str, action: str) -> None:
+        """Its risk is well below every limit again, or the time has passed."""
+        if self._until_ms:
+            self._until_ms.pop((element, action), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, in order; the same state gives the same."""
+        names = {action: i for i, action in enumerate(dict.fromkeys(a for _, a in self._until_ms))}
+        times_ms = list(self._until_ms.values())
+        return {
+            "actions": list(names),
+            "elements": [element for element, _ in self._until_ms],
+            "action": [names[action] for _, action in self._until_ms],
+            "until_ms": [
+                now - before for now, before in zip(times_ms, [0, *times_ms], strict=False)
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> "Caution":
+        """What `as_json` gave; nothing of a state that was written before there was caution."""
+        found, until_ms = cls(), 0
+        columns = (plain.get(name, []) for name in ("elements", "action", "until_ms"))
+        for element, action, after_ms in zip(*columns, strict=True):
+            until_ms += after_ms
+            found._until_ms[element, plain["actions"][action]] = until_ms
+        return found

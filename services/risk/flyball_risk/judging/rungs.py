@@ -1,0 +1,175 @@
+"""The first step of the ladder: from risk to a category, and to what may be cleared at all. Pure.
+
+    risk     = probability that the action is wrong x impact, in [0, 1]
+    category = negligible, low, medium, high, critical, by CUT_OFFS
+    verdict  = clear, clear, notify, hold, deny
+
+What would be cleared waits for a person all the same when its probability of error is above the
+cut-off that was proven on labels, or when it exceeded a limit lately and is not well below it yet.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from flyball_proto.calibrations import CutOff
+from flyball_proto.columns import Category, Verdict
+from flyball_risk.judging.caution import Caution
+from flyball_risk.judging.frame import Frame
+from flyball_risk.judging.policy import Rule
+from flyball_risk.judging.proposals import Proposal, Ruling
+from flyball_risk.judging.recent import Crowd
+from flyball_risk.scoring.impact import spread
+from flyball_risk.scoring.reasons import (
+    ALONE,
+    CONTESTED,
+    WAITS,
+    Around,
+    Evidence,
+    Mild,
+    figure,
+    grave,
+    mild,
+)
+
+CUT_OFFS: Final = (0.01, 0.05, 0.15, 0.35)
+"""Least risk of low, medium, high, critical."""
+
+HELD_FROM: Final = CUT_OFFS[2]
+"""Least risk of what is not cleared."""
+
+CATEGORIES: Final = tuple(Category)
+
+RUNG: Final[Mapping[Category, Verdict]] = {
+    Category.NEGLIGIBLE: Verdict.CLEAR,
+    Category.LOW: Verdict.CLEAR,
+    Category.MEDIUM: Verdict.NOTIFY,
+    Category.HIGH: Verdict.HOLD,
+    Category.CRITICAL: Verdict.DENY,
+}
+
+CLEARED: Final = (Verdict.CLEAR, Verdict.NOTIFY)
+
+TOLD: Final = ", an operator is told"
+NO_ROWS: Final = "not proven yet: no labelled rows"
+
+
+def category_of(risk: float) -> Category:
+    """The category of a risk, which is rounded to 1e-6 before it is compared."""
+    return CATEGORIES[bisect_right(CUT_OFFS, round(risk, 6))]
+
+
+def by_risk(
+    proposal: Proposal, rule: Rule, crowds: Sequence[Crowd], frame: Frame, caution: Caution
+) -> Ruling:
+    """Risk, category and rung of a proposal; `caution` learns what exceeds a limit."""
+    around = _around(proposal, crowds, frame)
+    harm = rule.impact
+    if around is not ALONE:
+        harm = spread(harm, around.share, contested=around.contested)
+    risk = round(proposal.error * harm, 6)
+    category = category_of(risk)
+    action, verdict = proposal.action, RUNG[category]
+    if not math.isfinite(proposal.score):
+        reason = f"{action}: denied, the score is not a number"
+        return Ruling(Verdict.DENY, Category.CRITICAL, risk, action, reason, harm)
+    if verdict in CLEARED:
+        why = _why_not(proposal, rule, risk, frame, caution)
+        if not why:
+            verdict, told = _told(verdict, frame)
+            reason = mild(_mildly(proposal, rule, category, around, told))
+            return Ruling(verdict, category, risk, action, reason, harm)
+        verdict, what = Verdict.HOLD, f", {why}{WAITS}"
+    else:
+        caution.exceeded(proposal.element, action, proposal.time_ms + rule.cooldown_ms)
+        what = WAITS if verdict is Verdict.HOLD else ": denied"
+    subject = f"{action} at {figure(proposal.score)} is {category.name.lower()} risk {risk:.2f}"
+    reason = grave(subject, rule.words, _evidence(proposal, frame), around, what)
+    return Ruling(verdict, category, risk, action, reason, harm)
+
+
+def unproven(frame: Frame) -> str:
+    """Why nothing is known about the error of cleared decisions; empty when it is.
+
+    Before risk has looked at any label only a pipeline that holds what is not proven is tightened.
+    """
+    cut_off = frame.cut_off
+    if cut_off is None:
+        return NO_ROWS if frame.policy.risk.unproven == "hold" else ""
+    if cut_off.proven:
+        return ""
+    return f"not proven yet: {cut_off.rows} of {cut_off.needed} labelled rows"
+
+
+def _why_not(proposal: Proposal, rule: Rule, risk: float, frame: Frame, caution: Caution) -> str:
+    """Why a proposal of little risk may not be cleared without a person; empty when it may."""
+    cut_off = frame.cut_off
+    element, action, most = proposal.element, proposal.action, 1.0
+    if cut_off is not None and cut_off.proven:
+        if cut_off.at is None:
+            return _nothing_clears(cut_off)
+        most = cut_off.at
+        if proposal.error > most:
+            caution.exceeded(element, action, proposal.time_ms + rule.cooldown_ms)
+            return f"an error is {proposal.error:.3f} likely and only up to {most:.3f} is proven"
+    if caution.is_due(element, action, proposal.time_ms):
+        below = 1.0 - frame.policy.risk.hysteresis
+        if risk > HELD_FROM * below or proposal.error > most * below:
+            return f"it was over a limit less than {rule.cooldown_ms / 1000:g} s ago and is near it"
+    caution.relieve(element, action)
+    if frame.policy.risk.unproven == "hold":
+        return unproven(frame)
+    return ""
+
+
+def _nothing_clears(cut_off: CutOff) -> str:
+    """Whatever limit is set, too many of the labelled decisions below it were wrong."""
+    rows, most = cut_off.rows, cut_off.max_error
+    return f"{rows} labelled rows prove that no limit keeps errors within {most * 100:g} %"
+
+
+def _told(verdict: Verdict, frame: Frame) -> tuple[Verdict, str]:
+    """What is not proven is cleared, and an operator is told."""
+    if why := unproven(frame):
+        return Verdict.NOTIFY, f"{TOLD}: {why}"
+    return verdict, TOLD if verdict is Verdict.NOTIFY else ""
+
+
+def _around(proposal: Proposal, crowds: Sequence[Crowd], frame: Frame) -> Around:
+    """Of the element's groups the one that is acted on most."""
+    policy = frame.policy
+    contested = frame.claims.others(policy.pipeline, proposal.element, proposal.time_ms)
+    crowd = max(crowds, key=lambda c: c.acted / c.known, default=None)
+    if crowd is None or not crowd.acted:
+        return CONTESTED if contested else ALONE
+    label, value = crowd.group
+    return Around(label, value, crowd.acted, crowd.known, policy.group_window_ms, contested)
+
+
+def _evidence(proposal: Proposal, frame: Frame) -> Evidence:
+    return Evidence(
+        proposal.score,
+        proposal.error,
+        proposal.confidence,
+        proposal.disagreement,
+        proposal.quality,
+        proposal.doubts,
+        proposal.age_ms,
+        frame.policy.is_probability,
+    )
+
+
+def _mildly(proposal: Proposal, rule: Rule, category: Category, around: Around, told: str) -> Mild:
+    return Mild(
+        proposal.action,
+        rule.words,
+        category,
+        proposal.quality,
+        proposal.doubts,
+        proposal.tenths,
+        around.label,
+        int(around.share * 4),
+        around.contested,
+        told,
+    )
