@@ -322,6 +322,8 @@ class Waiting:
     opened_ms: int
     approvals: int = 0
     """People who must agree; 0 = as the policy says."""
+    fact_set: str = ""
+    """Canonical JSON object: what boundaries read of the decision beside the fields above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -828,6 +830,7 @@ def _put_waiting(hold: Waiting) -> pb.Waiting:
         expires_ms=hold.expires_ms,
         opened_ms=hold.opened_ms,
         approvals=hold.approvals,
+        fact_set=hold.fact_set,
     )
 
 
@@ -846,6 +849,7 @@ def _waiting(message: pb.Waiting) -> Waiting:
         message.expires_ms,
         message.opened_ms,
         message.approvals,
+        message.fact_set,
     )
 
 

@@ -210,7 +210,7 @@ class Doubts(_message.Message):
     def __init__(self, novelty: _Optional[bytes] = ..., disagreement: _Optional[bytes] = ..., width: _Optional[int] = ..., feature: _Optional[bytes] = ...) -> None: ...
 
 class Waiting(_message.Message):
-    __slots__ = ("decision", "element", "label_set", "action", "score", "risk", "category", "reason", "model", "time_ms", "expires_ms", "opened_ms", "approvals")
+    __slots__ = ("decision", "element", "label_set", "action", "score", "risk", "category", "reason", "model", "time_ms", "expires_ms", "opened_ms", "approvals", "fact_set")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_FIELD_NUMBER: _ClassVar[int]
     LABEL_SET_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +224,7 @@ class Waiting(_message.Message):
     EXPIRES_MS_FIELD_NUMBER: _ClassVar[int]
     OPENED_MS_FIELD_NUMBER: _ClassVar[int]
     APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    FACT_SET_FIELD_NUMBER: _ClassVar[int]
     decision: str
     element: str
     label_set: str
@@ -237,7 +238,8 @@ class Waiting(_message.Message):
     expires_ms: int
     opened_ms: int
     approvals: int
-    def __init__(self, decision: _Optional[str] = ..., element: _Optional[str] = ..., label_set: _Optional[str] = ..., action: _Optional[str] = ..., score: _Optional[float] = ..., risk: _Optional[float] = ..., category: _Optional[int] = ..., reason: _Optional[str] = ..., model: _Optional[_Union[ModelRef, _Mapping]] = ..., time_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., opened_ms: _Optional[int] = ..., approvals: _Optional[int] = ...) -> None: ...
+    fact_set: str
+    def __init__(self, decision: _Optional[str] = ..., element: _Optional[str] = ..., label_set: _Optional[str] = ..., action: _Optional[str] = ..., score: _Optional[float] = ..., risk: _Optional[float] = ..., category: _Optional[int] = ..., reason: _Optional[str] = ..., model: _Optional[_Union[ModelRef, _Mapping]] = ..., time_ms: _Optional[int] = ..., expires_ms: _Optional[int] = ..., opened_ms: _Optional[int] = ..., approvals: _Optional[int] = ..., fact_set: _Optional[str] = ...) -> None: ...
 
 class Context(_message.Message):
     __slots__ = ("decision", "feature", "signal", "neighbour", "history")

@@ -178,6 +178,7 @@ def _plain(found: Open, places: Mapping[Model, int]) -> list[Any]:
         found.tick_ms,
         list(found.agreed),
         hold.approvals,
+        hold.fact_set,
     ]
 
 
@@ -198,6 +199,6 @@ def _opened(fields: Sequence[Any], models: Sequence[Model]) -> Open:
         time_ms,
         expires_ms,
         opened_ms,
-        fields[15] if len(fields) > 15 else 0,  # written before there were any
+        *fields[15:17],  # approvals and facts; written before there were any: neither
     )
     return Open(hold, patience_ms, tick_ms, tuple(agreed))
