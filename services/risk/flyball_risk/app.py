@@ -15,10 +15,14 @@ from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
 from flyball_proto.commands import (
     AnswerHold,
+    AnswerHolds,
     HoldReply,
+    HoldsReply,
     ResumePipeline,
     StopPipeline,
     StopReply,
+    WithdrawApprovals,
+    WithdrawReply,
 )
 from flyball_proto.holds import ActionsStopped, Held, Hold, HoldAnswered, Resumed, Stop, Stopped
 from flyball_proto.outcomes import ActionRejected, ActionsUnacknowledged
@@ -26,6 +30,9 @@ from flyball_risk.acknowledging.following import Acknowledging
 from flyball_risk.answering.replies import Replies
 from flyball_risk.pipelines import Pipelines
 from flyball_risk.settings import Settings
+from flyball_risk.steering.breakers import Breakers
+from flyball_risk.steering.many import Many
+from flyball_risk.steering.onrecord import OnRecord
 from flyball_risk.steering.people import People
 from flyball_risk.steering.room import Room
 from flyball_risk.steering.stops import Stops
@@ -54,7 +61,25 @@ def build(settings: Settings | None = None) -> FastStream:
     pipelines = Pipelines(tasks, connector, lambda: client_of(broker), settings, stops, replies)
     acknowledging = Acknowledging(lambda: client_of(broker), announcer)
     acts = Acts(lambda: client_of(broker), SERVICE)
-    people = People(holds, stops, replies, acts, lambda: client_of(broker), pipelines.find)
+    on_record = OnRecord(acts)
+    people = People(holds, stops, replies, on_record, lambda: client_of(broker), pipelines.find)
+    many = Many(
+        holds,
+        replies,
+        on_record,
+        lambda: client_of(broker),
+        pipelines.find,
+        lambda: pipelines.names,
+        settings.partitions,
+    )
+    breakers = Breakers(
+        Kv(lambda: client_of(broker), streams.BREAKERS, BreakerRecord),
+        replies,
+        acts,
+        lambda: client_of(broker),
+        settings.partitions,
+        lambda name: pipelines.find(name) is not None,
+    )
     room = Room(holds, lambda: client_of(broker), lambda: pipelines.names, settings.partitions)
 
     @broker.subscriber(subjects.command(SERVICE, "answer-hold"), queue=SERVICE)
@@ -72,6 +97,8 @@ def build(settings: Settings | None = None) -> FastStream:
         """Let a stopped pipeline act again."""
         return await people.resume(command)
 
+    _answer_about_many(broker, many)
+    _answer_about_breakers(broker, breakers)
     health.add("pipelines", lambda: None if pipelines.synced else "not read yet")
     checkpoints = Checkpoints(acts, settings.nats_seed_file, pipelines.heads)
     tasks.spawn("checkpoints", checkpoints.forever)
@@ -89,3 +116,22 @@ def build(settings: Settings | None = None) -> FastStream:
         health=health,
         description="Judges every decision before it may reach the network.",
     )
+
+
+def _answer_about_many(broker: NatsBroker, many: Many) -> None:
+    @broker.subscriber(subjects.command(SERVICE, "answer-holds"), queue=SERVICE)
+    async def on_answers(command: AnswerHolds) -> HoldsReply:
+        """Approve or deny many decisions that wait for a person."""
+        return await many.answer(command)
+
+    @broker.subscriber(subjects.command(SERVICE, "withdraw-approvals"), queue=SERVICE)
+    async def on_withdraw(command: WithdrawApprovals) -> WithdrawReply:
+        """Let the approvals of somebody count no longer."""
+        return await many.withdraw(command)
+
+
+def _answer_about_breakers(broker: NatsBroker, breakers: Breakers) -> None:
+    @broker.subscriber(subjects.command(SERVICE, "reset-breaker"), queue=SERVICE)
+    async def on_reset(command: ResetBreaker) -> BreakerReply:
+        """Close a pipeline's breaker, because a person says so."""
+        return await breakers.reset(command)

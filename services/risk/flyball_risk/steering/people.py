@@ -1,23 +1,19 @@
-"""What people may ask of risk: answer a hold, stop a pipeline, resume it. Every act is recorded."""
+"""What people may ask of risk one by one: answer a hold, stop a pipeline, resume it."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Final, Literal, TypeVar
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 from nats.aio.client import Client
 
 from flyball_kit import clock
-from flyball_kit.acts import Acts
-from flyball_kit.errors import PermanentError, TransientError
-from flyball_kit.kv import Kv
+from flyball_kit.errors import TransientError
+from flyball_kit.kv import Kv, LostRaceError
 from flyball_proto.columns import Result
 from flyball_proto.commands import (
     AnswerHold,
-    Failure,
     HoldReply,
-    Reply,
     ResumePipeline,
     StopPipeline,
     StopReply,
@@ -25,9 +21,8 @@ from flyball_proto.commands import (
 from flyball_proto.holds import Answer, Hold
 from flyball_risk.answering.replies import Replies, Told
 from flyball_risk.judging.policy import Policy
+from flyball_risk.steering.onrecord import About, OnRecord, RefusedError
 from flyball_risk.steering.stops import Stops, order_in_band
-
-log = logging.getLogger("flyball.risk.people")
 
 PATIENCE_S: Final = 5.0
 """How long an answer may take to become part of the record until that is said instead."""
@@ -38,16 +33,6 @@ KINDS: Final = {
     Result.STOPPED: "stopped",
 }
 
-R = TypeVar("R", bound=Reply)
-
-
-class RefusedError(PermanentError):
-    """Something that was asked for is not done; `kind` says in one word why."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
 
 class People:
     """Carries commands out. `policies` are those in force, by pipeline."""
@@ -57,22 +42,23 @@ class People:
         holds: Kv[Hold],
         stops: Stops,
         replies: Replies,
-        acts: Acts,
+        on_record: OnRecord,
         client: Callable[[], Client],
         policies: Callable[[str], Policy | None],
     ) -> None:
         self._holds, self._stops, self._replies = holds, stops, replies
-        self._acts, self._client, self._policies = acts, client, policies
+        self._on_record, self._client, self._policies = on_record, client, policies
 
     async def answer(self, command: AnswerHold) -> HoldReply:
         """Approve or deny; replies when the outcome is part of the record."""
 
         async def doing() -> tuple[HoldReply, str]:
             hold, detail = await self._answer(command)
-            return HoldReply(ok=True, hold=hold), detail
+            said = "; ".join(filter(None, (detail, f"code {command.code}")))
+            return HoldReply(ok=True, hold=hold, detail=detail), said
 
-        about = (command.answer, f"hold {command.hold}", command.by, command.why)
-        return await self._recorded(about, doing(), HoldReply)
+        about = About(command.answer, f"hold {command.hold}", command.by, command.why)
+        return await self._on_record.carry(about, doing(), HoldReply)
 
     async def stop(self, command: StopPipeline) -> StopReply:
         """No action of the pipeline is stored after the reply."""
@@ -97,13 +83,24 @@ class People:
                 "" if changed else f"it was {word} already"
             )
 
-        about = (verb, f"pipeline {command.pipeline}", command.by, command.why)
-        return await self._recorded(about, doing(), StopReply)
+        about = About(verb, f"pipeline {command.pipeline}", command.by, command.why)
+        return await self._on_record.carry(about, doing(), StopReply)
 
     async def _answer(self, command: AnswerHold) -> tuple[Hold, str]:
-        hold = await self._open_hold(command)
+        hold, revision = await self._holds.load(command.hold)
+        if hold is None:
+            raise RefusedError("not-found", f"no hold {command.hold} is recorded")
         now = clock.utc_now()
-        answer = Answer(hold=hold.id, answer=command.answer, by=command.by, why=command.why, at=now)
+        if (why_not := refusal(hold, self._policies(hold.pipeline), now)) is not None:
+            raise why_not
+        answer = Answer(
+            hold=hold.id,
+            answer=command.answer,
+            by=command.by,
+            why=command.why,
+            code=command.code,
+            at=now,
+        )
         data = answer.model_dump_json().encode()
         sequence = await order_in_band(self._client(), hold.pipeline, hold.partition, data)
         try:
@@ -115,73 +112,57 @@ class People:
                 f"became of it is not known after {PATIENCE_S:g} s; look at hold {hold.id} again"
             )
             raise TransientError(message) from None
-        return await self._outcome(told, hold)
+        return await self._outcome(told, hold, revision)
 
-    async def _open_hold(self, command: AnswerHold) -> Hold:
-        hold, _ = await self._holds.load(command.hold)
-        if hold is None:
-            raise RefusedError("not-found", f"no hold {command.hold} is recorded")
-        if hold.state != "open":
-            raise ended(hold)
-        policy = self._policies(hold.pipeline)
-        if policy is None:
-            raise RefusedError("not-found", f"pipeline {hold.pipeline} is not applied any more")
-        patience = timedelta(milliseconds=policy.hold_expires_ms)
-        age = clock.utc_now() - hold.opened_at
-        if age > patience:
-            raise RefusedError(
-                "expired",
-                f"hold {hold.id} has waited {age.total_seconds():.0f} s and expires after "
-                f"{patience.total_seconds():g} s: it is never approved any more",
-            )
-        return hold
-
-    async def _outcome(self, told: Told, hold: Hold) -> tuple[Hold, str]:
+    async def _outcome(self, told: Told, hold: Hold, revision: int) -> tuple[Hold, str]:
         result, detail = told.answered.result, told.answered.detail
         if told.hold is not None:
             return told.hold, ""
         if result is Result.NOTED:
-            return hold, detail
+            agreed = (*hold.agreed_by, told.answered.by)[-2:]
+            return await self._shown(
+                hold.model_copy(update={"agreed_by": agreed}), revision
+            ), detail
         if result in KINDS:
             waits = f"hold {hold.id} still waits, until it expires"
             raise RefusedError(KINDS[result], f"{hold.action} may not go out: {detail}; {waits}")
-        now, revision = await self._holds.load(hold.id)
-        if now is not None and now.state == "open":
-            # Risk was killed, and judged what it read again under a policy that came meanwhile.
-            why = "it waits no longer under the policy that came while risk was away"
-            now = now.model_copy(update={"state": "expired", "answered_why": why})
-            await self._holds.save(hold.id, now, revision=revision)
-        raise ended(now or hold)
+        raise ended(await now_of(self._holds, hold))
 
-    async def _recorded(
-        self,
-        about: tuple[str, str, str, str],
-        doing: Awaitable[tuple[R, str]],
-        reply: type[R],
-    ) -> R:
+    async def _shown(self, hold: Hold, revision: int) -> Hold:
+        """Show who agreed so far; it counts in the fold, so a lost race changes nothing."""
         try:
-            done, detail = await doing
-        except RefusedError as refused:
-            await self._record(about, "refused", str(refused))
-            return reply(ok=False, error=Failure(kind=refused.kind, message=str(refused)))
-        except TransientError as error:
-            await self._record(about, "failed", str(error))
-            raise
-        await self._record(about, "done", detail)
-        return done
+            await self._holds.save(hold.id, hold, revision=revision)
+        except LostRaceError:
+            return (await self._holds.load(hold.id))[0] or hold
+        return hold
 
-    async def _record(
-        self,
-        about: tuple[str, str, str, str],
-        outcome: Literal["done", "refused", "failed"],
-        detail: str,
-    ) -> None:
-        """What is done is done: an act that cannot be recorded now is told in the log."""
-        verb, of, by, why = about
-        try:
-            await self._acts.record(verb, of, by=by, why=why, outcome=outcome, detail=detail)
-        except TransientError:
-            log.exception("%s %s by %s (%s) is not in AUDIT", verb, of, by, outcome)
+
+def refusal(hold: Hold, policy: Policy | None, now: datetime) -> RefusedError | None:
+    """Why an answer to a recorded hold is refused before it is judged; None when it is not. Pure."""
+    if hold.state != "open":
+        return ended(hold)
+    if policy is None:
+        return RefusedError("not-found", f"pipeline {hold.pipeline} is not applied any more")
+    patience = timedelta(milliseconds=policy.hold_expires_ms)
+    age = now - hold.opened_at
+    if age <= patience:
+        return None
+    return RefusedError(
+        "expired",
+        f"hold {hold.id} has waited {age.total_seconds():.0f} s and expires after "
+        f"{patience.total_seconds():g} s: it is never approved any more",
+    )
+
+
+async def now_of(holds: Kv[Hold], hold: Hold) -> Hold:
+    """The record of a hold that waits no longer, mended if it says that it does."""
+    now, revision = await holds.load(hold.id)
+    if now is not None and now.state == "open":
+        # Risk was killed, and judged what it read again under a policy that came meanwhile.
+        why = "it waits no longer under the policy that came while risk was away"
+        now = now.model_copy(update={"state": "expired", "answered_why": why})
+        await holds.save(hold.id, now, revision=revision)
+    return now or hold
 
 
 def ended(hold: Hold) -> RefusedError:

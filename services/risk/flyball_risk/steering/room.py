@@ -13,7 +13,7 @@ from flyball_kit.fold.positions import purge_behind
 from flyball_kit.kv import Kv
 from flyball_proto import streams, subjects
 from flyball_proto.holds import Hold
-from flyball_risk.answering.recorded import RECORDS, subject_of
+from flyball_risk.answering.recorded import CONTEXTS, RECORDS, context_subject_of, subject_of
 
 log = logging.getLogger("flyball.risk.room")
 
@@ -60,6 +60,7 @@ class Room:
         js = self._client().jetstream()
         found = await self._holds.items(f"{pipeline}.")
         for hold in removable(hold for hold, _ in found.values()):
+            await js.purge_stream(CONTEXTS, subject=context_subject_of(hold))
             await js.purge_stream(RECORDS, subject=subject_of(hold))
         for partition in range(self._partitions):
             subject = subjects.answers(pipeline, partition)
