@@ -19,8 +19,10 @@ from flyball_proto.bundles import encode_manifest
 from flyball_proto.columns import F32
 from flyball_proto.deployments import Placed
 from flyball_proto.events import Signature, Variant
+from flyball_proto.novelty import encode_novelty
 from flyball_trainer.seatzero.baseline import baseline
 from flyball_trainer.seatzero.onnxfile import write
+from flyball_trainer.training.novelty import novelty
 
 FOUND = catalogue("p")
 ONNX, MANIFEST = write(baseline(FOUND.pipelines["p"], FOUND.sources["p"]))
@@ -230,3 +232,59 @@ async def test_what_is_put_on_disk_for_a_newer_deployment_waits_for_an_older_one
     older.cancel()  # the deployment moved on; its thread deletes what it does not know
     await bundles.keep("p", [BUNDLE], {PLACED.digest})
     assert [p.name for p in tmp_path.iterdir()] == [f"p.{PLACED.digest}.bundle"]
+
+
+ROWS = np.random.default_rng(1).normal(size=(60, 2)).astype(F32)
+LIKENESS = encode_novelty(novelty(ROWS, ROWS[:9]))
+
+
+def naming(likeness: bytes = LIKENESS) -> bytes:
+    """The manifest, naming novelty statistics."""
+    digest = hashlib.sha256(likeness).hexdigest()
+    return encode_manifest(MANIFEST.model_copy(update={"novelty_digest": digest}))
+
+
+WITH_NOVELTY = Parts(ONNX, naming(), novelty=LIKENESS)
+
+
+def test_novelty_statistics_go_with_the_model_to_the_disk_and_back(tmp_path: Path) -> None:
+    for found in (verify(PLACED, WITH_NOVELTY, ()), unpack(PLACED, pack(WITH_NOVELTY), ())):
+        assert found.novelty is not None
+        assert encode_novelty(found.novelty) == found.parts.novelty == LIKENESS
+        assert not found.lacks_novelty
+
+
+@pytest.mark.parametrize(
+    ("parts", "lacks"),
+    [
+        (PARTS, False),
+        (Parts(ONNX, naming()), True),
+        (Parts(ONNX, naming(), novelty=LIKENESS[:-8]), True),
+        (Parts(ONNX, naming(b"junk"), novelty=b"junk"), True),
+        (Parts(ONNX, PARTS.manifest, novelty=LIKENESS), False),
+    ],
+    ids=["an older model", "missing", "damaged", "junk that is vouched for", "not vouched for"],
+)
+def test_without_usable_statistics_a_model_answers_all_the_same(parts: Parts, lacks: bool) -> None:
+    found = verify(PLACED, parts, ())
+    assert found.novelty is None
+    assert found.lacks_novelty == lacks
+
+
+def test_a_file_that_an_earlier_version_put_on_disk_is_read(tmp_path: Path) -> None:
+    earlier = f"{len(PARTS.manifest)} 0\n".encode() + PARTS.manifest + ONNX
+    assert unpack(PLACED, earlier, ()) == BUNDLE
+    path, key = seed(tmp_path)
+    parts = signed(path)
+    sizes = f"{len(parts.manifest)} {len(parts.signature)}\n".encode()
+    assert unpack(PLACED, sizes + parts.manifest + parts.signature + ONNX, {key}).parts == parts
+
+
+async def test_statistics_that_neither_disk_nor_s3_has_are_said_and_stop_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = verify(PLACED, Parts(ONNX, naming()), ())
+    await store(tmp_path).keep("p", [kept], {PLACED.digest})
+    found = await store(tmp_path).load("p", PLACED)
+    assert (found.parts.onnx, found.novelty) == (ONNX, None)
+    assert "novelty.bin is missing or damaged" in caplog.text

@@ -2,21 +2,24 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.broker.chain import catalogue
 from tests.unit.inference_models import Made, constant, deployment, unusable
 
 from flyball_inference.desk import Desk, Flip, Standing
 from flyball_inference.hot import Hot
+from flyball_inference.scoring import score
 from flyball_inference.store import Bundles
 from flyball_inference.trips import Trip
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.objects import Objects
 from flyball_kit.settings import KitSettings
-from flyball_proto.columns import Model
+from flyball_proto.columns import F32, Model
 
 PIPELINE = catalogue("p").pipelines["p"]
 SEAT_ZERO, FIRST, SECOND, THIRD = (constant(s) for s in (0.5, 0.1, 0.2, 0.3))
@@ -358,3 +361,80 @@ async def test_a_rollback_overtakes_a_load_that_hangs(tmp_path: Path) -> None:
             await came.wait()
         await world.flip_to(3, FIRST)
         assert world.desk.trouble is None  # the load was dropped, it did not fail
+
+
+async def test_the_first_decision_of_a_process_is_compared_with_where_a_rollback_would_lead(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    async with at_work(tmp_path, told, FIRST, SECOND) as world:
+        world.desk.specify(PIPELINE, 7)
+        world.desk.want(deployment(1, SECOND, anchor=FIRST))
+        async with asyncio.timeout(PATIENCE_S):
+            await world.desk.in_force(1)
+        fallback = world.desk.seat.fallback
+        assert fallback is not None
+        assert fallback.model == Model(FIRST.digest, 1, "fallback", "baseline")
+        rows = np.zeros((3, 2), F32)
+        assert score(fallback.run, rows).scores.tolist() == [0.1, 0.1, 0.1]
+
+
+async def test_an_epoch_is_in_force_only_with_its_fallback_unless_that_cannot_be_loaded(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    async with at_work(tmp_path, told, SEAT_ZERO, FIRST, SECOND) as world:
+        world.desk.specify(PIPELINE, 7)
+        world.desk.want(deployment(1, FIRST))
+        async with asyncio.timeout(PATIENCE_S):
+            await world.desk.in_force(1)
+            assert world.desk.seat.fallback is None
+            await world.keep(FIRST, SECOND, SEAT_ZERO)
+            for epoch, made in enumerate((SECOND, FIRST, SECOND), start=2):
+                world.desk.want(deployment(epoch, made, baseline=SEAT_ZERO))
+                await world.desk.in_force(epoch)
+                fallback = world.desk.seat.fallback
+                assert fallback is not None
+                assert (fallback.model.digest, fallback.model.epoch) == (SEAT_ZERO.digest, epoch)
+                await world.keep(FIRST, SECOND, SEAT_ZERO)
+            world.desk.want(deployment(5, SECOND, anchor=THIRD))
+            await world.desk.in_force(5)
+        assert world.desk.seat.fallback is None
+        await world.until(lambda: "does not answer" in (world.desk.trouble or ""))
+
+
+async def test_another_anchor_in_the_same_epoch_is_compared_with_from_then_on(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    async with at_work(tmp_path, told, SEAT_ZERO, FIRST, SECOND) as world:
+        world.desk.specify(PIPELINE, 7)
+        await world.flip_to(1, SECOND, anchor=FIRST)
+        await world.keep(SEAT_ZERO, FIRST, SECOND)
+        world.desk.want(deployment(1, SECOND, anchor=SEAT_ZERO))
+        await world.until(
+            lambda: (found := world.desk.seat.fallback) and found.model.digest == SEAT_ZERO.digest
+        )
+
+
+async def test_a_fallback_of_other_features_or_classes_is_not_compared_with(tmp_path: Path) -> None:
+    told = Told()
+    other = replace(FIRST, manifest=FIRST.manifest.model_copy(update={"task": "regression"}))
+    async with at_work(tmp_path, told, other, SECOND) as world:
+        world.desk.specify(PIPELINE, 7)
+        await world.flip_to(1, SECOND, anchor=other)
+        async with asyncio.timeout(PATIENCE_S):
+            await world.desk.in_force(1)
+        assert other.digest in world.hot.names
+        assert world.desk.seat.fallback is None
+
+
+async def test_a_decision_says_through_when_its_model_learnt(tmp_path: Path) -> None:
+    told = Told()
+    learnt = replace(
+        FIRST, manifest=FIRST.manifest.model_copy(update={"trained_through_ms": 90_000})
+    )
+    async with at_work(tmp_path, told, learnt) as world:
+        world.desk.specify(PIPELINE, 7)
+        await world.flip_to(1, learnt)
+        assert world.desk.seat.active.model.trained_ms == 90_000

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from flyball_kit import signing
 from flyball_kit.errors import PermanentError
 from flyball_proto.deployments import Placed
 from flyball_proto.events import Manifest, Precision, Signature
+from flyball_proto.novelty import Novelty, NoveltyError, decode_novelty
 
 
 class ForeignBundleError(PermanentError):
@@ -27,21 +29,31 @@ class ForeignBundleError(PermanentError):
 class Parts(NamedTuple):
     """The files of a bundle as they lie in S3; `onnx` is the model or the variant that was asked for.
 
-    No signature = none was asked for.
+    No signature = none was asked for; no novelty statistics = there are none.
     """
 
     onnx: bytes
     manifest: bytes
     signature: bytes = b""
+    novelty: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle; as large as its ONNX file. `name` is that of its file, see `name_of`."""
+    """A verified bundle; as large as its ONNX file. `name` is that of its file, see `name_of`.
+
+    `novelty` is None, too, where the statistics are missing or damaged: a model answers without.
+    """
 
     manifest: Manifest
     parts: Parts
     precision: Precision = "float32"
+    novelty: Novelty | None = field(default=None, compare=False)
+
+    @property
+    def lacks_novelty(self) -> bool:
+        """Whether its manifest names statistics that are not there."""
+        return bool(self.manifest.novelty_digest) and self.novelty is None
 
     @property
     def name(self) -> str:
@@ -84,7 +96,16 @@ def verify(placed: Placed, parts: Parts, trusted: Collection[str]) -> Bundle:
     ):
         if found != expected:
             raise ForeignBundleError(placed, f"{what} is {found}, the deployment needs {expected}")
-    return Bundle(read, parts, placed.precision)
+    return Bundle(read, parts, placed.precision, _novelty(parts.novelty, read))
+
+
+def _novelty(written: bytes, manifest: Manifest) -> Novelty | None:
+    if not written or hashlib.sha256(written).hexdigest() != manifest.novelty_digest:
+        return None
+    try:
+        return decode_novelty(written, len(manifest.features))
+    except NoveltyError:
+        return None
 
 
 def _file_digest(placed: Placed, manifest: Manifest) -> str:
@@ -101,24 +122,25 @@ def _file_digest(placed: Placed, manifest: Manifest) -> str:
 
 
 def pack(parts: Parts) -> bytes:
-    """One file for the disk: a line with two sizes, manifest, signature, ONNX file."""
-    sizes = f"{len(parts.manifest)} {len(parts.signature)}\n"
-    return b"".join((sizes.encode(), parts.manifest, parts.signature, parts.onnx))
+    """One file for the disk: a line with three sizes, manifest, signature, novelty, ONNX file."""
+    sizes = f"{len(parts.manifest)} {len(parts.signature)} {len(parts.novelty)}\n"
+    files = (parts.manifest, parts.signature, parts.novelty, parts.onnx)
+    return b"".join((sizes.encode(), *files))
 
 
 def unpack(placed: Placed, data: bytes, trusted: Collection[str]) -> Bundle:
-    """Read and verify what `pack` gave.
+    """Read and verify what `pack` gave, also of a version that knew no novelty: two sizes.
 
     Raises:
         ForeignBundleError: it is another bundle, or damaged.
     """
     line, _, rest = data.partition(b"\n")
     sizes = line.split()
-    if len(sizes) != 2 or not all(size.isdigit() for size in sizes):
-        raise ForeignBundleError(placed, "the file on disk does not begin with two sizes")
-    manifest, signature = map(int, sizes)
-    begin = manifest + signature
-    return verify(placed, Parts(rest[begin:], rest[:manifest], rest[manifest:begin]), trusted)
+    if len(sizes) not in (2, 3) or not all(size.isdigit() for size in sizes):
+        raise ForeignBundleError(placed, "the file on disk does not begin with its sizes")
+    cuts = [0, *accumulate(map(int, sizes))]
+    parts = [rest[a:b] for a, b in pairwise(cuts)]
+    return verify(placed, Parts(rest[cuts[-1] :], *parts), trusted)
 
 
 def _check_signature(placed: Placed, parts: Parts, trusted: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 What a deployment names is loaded and warmed beside what is in force, which answers until it is
 replaced between two messages, active model and canary together. What cannot be loaded changes
-nothing and is tried again. Where a rollback would lead is loaded too, afterwards.
+nothing and is tried again. Where a rollback would lead is loaded too, afterwards, and compared with.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from flyball_inference.bundle import name_of
 from flyball_inference.hot import Hot, Loaded, fallback
 from flyball_inference.propose import Rules, compile_rules
 from flyball_inference.seat import Seat
-from flyball_inference.seating import needed, seat_of
+from flyball_inference.seating import beside, needed, seat_of
 from flyball_inference.session import UnusableModelError
 from flyball_inference.trips import Trip, Trips
 from flyball_kit import clock
@@ -25,6 +25,9 @@ from flyball_proto.columns import Model
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.events import Precision
 from flyball_proto.spec import Pipeline
+
+FALLBACK_S: Final = 5.0
+"""How long the first decision of a process waits for the fallback, so that a restart compares too."""
 
 log = logging.getLogger("flyball.inference.desk")
 
@@ -76,8 +79,8 @@ class Desk:
         self._in_force: ActiveModel | None = None
         self._untold: Flip | None = None
         self._trips = Trips()
-        self._is_tidy = True
-        self._changed, self._flipped = asyncio.Event(), asyncio.Event()
+        self._is_tidy, self._has_failed = True, False
+        self._changed, self._moved = asyncio.Event(), asyncio.Event()
 
     @property
     def seat(self) -> Seat:
@@ -126,7 +129,7 @@ class Desk:
             self._changed.set()
             self._noticed()
         elif pointer.epoch == known.epoch and fallback(pointer) != fallback(known):
-            self._wanted, self._is_tidy = pointer, False
+            self._wanted, self._is_tidy, self._has_failed = pointer, False, False
             self._changed.set()
 
     def trip(self, model: Model, detail: str) -> None:
@@ -135,9 +138,9 @@ class Desk:
             self._changed.set()
 
     async def in_force(self, epoch: int) -> None:
-        """Wait until this epoch, or a newer one, is in force."""
-        while self.epoch < epoch:
-            await self._flipped.wait()
+        """Wait until this epoch, or a newer one, is in force, and its fallback loaded if that goes."""
+        while self.epoch < epoch or self._is_alone:
+            await self._moved.wait()
 
     def waits_for(self) -> str | None:
         """What is missing before this pipeline gets decisions, None when nothing is."""
@@ -167,6 +170,13 @@ class Desk:
     def _has_work(self) -> bool:
         untold = self._untold is not None or self._trips.untold
         return bool(self._is_behind or untold or not self._is_tidy)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether a fallback that is not loaded yet is still being tried for the first time."""
+        if self._is_tidy or self._has_failed or self._seat is None or self._wanted is None:
+            return False
+        return self._seat.fallback is None and fallback(self._wanted) is not None
 
     @property
     def _is_behind(self) -> bool:
@@ -213,15 +223,21 @@ class Desk:
         self._check_features(pointer)
         wanted = [pointer.active, *([pointer.canary] if pointer.canary else [])]
         found = await asyncio.gather(*(self._need(placed, pointer.epoch) for placed in wanted))
+        if self._seat is None:
+            await self._try_fallback(pointer)
         before = self._seat.active.model.digest if self._seat is not None else None
-        self._seat = seat_of(pointer, found, self._rules or (Rules(), 0))
-        self._in_force, self._is_tidy = pointer, False
+        seat = seat_of(pointer, found, self._rules or (Rules(), 0))
+        self._seat = beside(seat, pointer, self._hot)
+        self._in_force, self._is_tidy, self._has_failed = pointer, False, False
         self._hot.shed(needed(pointer))
         self._noticed()
         if before != pointer.digest:
             self._untold = Flip(pointer, (clock.monotonic_s() - began_s) * 1000)
-        flipped, self._flipped = self._flipped, asyncio.Event()
-        flipped.set()
+        self._move()
+
+    def _move(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     async def _need(self, placed: Placed, epoch: int) -> Loaded:
         try:
@@ -233,11 +249,30 @@ class Desk:
     async def _tidy(self, pointer: ActiveModel) -> None:
         """Load where a rollback would lead, unload what nobody needs, and do the same on disk."""
         spare, used = fallback(pointer), needed(pointer)
+        self._compare_with(pointer)
         await self._hot.only(used)
         if spare is not None and name_of(spare) not in self._hot.names:
-            await self._hot.get(spare)
+            try:
+                await self._hot.get(spare)
+            except (PermanentError, TransientError):
+                self._has_failed = True
+                self._move()
+                raise
+            self._compare_with(pointer)
             await self._hot.only(used)
         self._is_tidy = True
+        self._move()
+
+    async def _try_fallback(self, pointer: ActiveModel) -> None:
+        """Load where a rollback would lead; without it nothing stops."""
+        if (spare := fallback(pointer)) is not None:
+            with suppress(PermanentError, TransientError, TimeoutError):
+                async with asyncio.timeout(FALLBACK_S):
+                    await self._hot.get(spare)
+
+    def _compare_with(self, pointer: ActiveModel) -> None:
+        if self._seat is not None:
+            self._seat = beside(self._seat, pointer, self._hot)
 
     def _check_features(self, pointer: ActiveModel) -> None:
         read = self._seat.feature_digest if self._seat is not None else pointer.feature_digest

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from flyball_inference.doubting import doubts, shown_bytes
 from flyball_inference.propose import propose
 from flyball_inference.seat import Seat, Voice, by_canary
 from flyball_kit.errors import PermanentError
@@ -88,7 +89,8 @@ class Scoring:
         self._rows += rows
         gone = batch.feature.nbytes + batch.target.nbytes
         self._bytes += len(message.data) - gone + DECIDED_ROW_BYTES * rows
-        full = self._bytes >= BATCH_BYTES or self._rows >= MAX_ROWS
+        expected = self._bytes + shown_bytes(self._rows, batch.feature.shape[1])
+        full = expected >= BATCH_BYTES or self._rows >= MAX_ROWS
         return full or batch.flow.mark is not None
 
     def tick(self, now_ms: int) -> None:
@@ -129,7 +131,8 @@ def decide(batches: Sequence[Features], seat: Seat, scorer: Scorer) -> Decisions
         "deployment": seat.epoch,
         "decisions": seat.rules_revision,
     }
-    models, index, scores = _scored(seat, rows, _joined([b.feature for b in batches]), scorer)
+    features = _joined([b.feature for b in batches])
+    models, index, scores = _scored(seat, rows, features, scorer)
     said = propose(scores, seat.rules)
     return Decisions(
         pipeline=batches[0].pipeline,
@@ -144,6 +147,7 @@ def decide(batches: Sequence[Features], seat: Seat, scorer: Scorer) -> Decisions
         quality=_joined([b.quality for b in batches]),
         class_name=seat.rules.classes if len(said.class_index) else (),
         class_index=said.class_index,
+        doubts=doubts(seat, features, index, said),
     )
 
 

@@ -10,6 +10,7 @@ from flyball_inference.session import Session
 from flyball_inference.store import Bundles
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.events import Manifest
+from flyball_proto.novelty import Novelty
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Loaded:
 
     manifest: Manifest
     session: Session
+    novelty: Novelty | None = None
 
 
 class Hot:
@@ -35,6 +37,10 @@ class Hot:
     def names(self) -> frozenset[str]:
         """What is loaded; of a model itself the digest."""
         return frozenset(self._loaded)
+
+    def find(self, placed: Placed) -> Loaded | None:
+        """A model that is loaded already."""
+        return self._loaded.get(name_of(placed))
 
     async def get(self, placed: Placed) -> Loaded:
         """A model, loaded now unless it was before.
@@ -65,7 +71,7 @@ class Hot:
             outputs=max(1, len(manifest.classes)),
             providers=self._able.providers,
         )
-        loaded = self._loaded[bundle.name] = Loaded(manifest, session)
+        loaded = self._loaded[bundle.name] = Loaded(manifest, session, bundle.novelty)
         self._unkept.append(bundle)
         return loaded
 

@@ -10,6 +10,7 @@ from flyball_inference.propose import Rules
 from flyball_inference.scoring import Run
 from flyball_proto import sticky
 from flyball_proto.columns import U8, Column, Model, Rows
+from flyball_proto.novelty import Novelty
 
 REMEMBERED: Final = 1 << 16
 """Elements whose side of a canary is remembered, of all pipelines; a hash costs a microsecond."""
@@ -23,6 +24,8 @@ class Voice:
 
     model: Model
     run: Run
+    novelty: Novelty | None = None
+    """Of what it learnt from; None = not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Seat:
     rules_revision: int
     canary: Voice | None = None
     percent: int = 0
+    fallback: Voice | None = None
+    """Where a rollback would lead, once it is loaded; only compared with, it answers for nobody."""
 
     @property
     def epoch(self) -> int:

@@ -61,7 +61,7 @@ class Session:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = ERRORS_ONLY
-        self._input, self._outputs = input_name, [output_name]
+        self._input, self._outputs, self._count = input_name, [output_name], outputs
         try:
             self._session = ort.InferenceSession(onnx, options, list(providers))
             for rows in range(2, 2 + WARM_UP_CALLS):
@@ -77,3 +77,10 @@ class Session:
         """Raw scores f32 (n, outputs) of features f32 (n, width)."""
         scores: Column = self._session.run(self._outputs, {self._input: features})[0]
         return scores
+
+    def attempt(self, features: Column) -> Column:
+        """As `run`, NaN where the model fails: who is only compared with stops nobody."""
+        try:
+            return self.run(features)
+        except _FAILURES:
+            return np.full((len(features), self._count), np.nan, F32)

@@ -14,17 +14,20 @@ from flyball_inference.bundle import (
     unpack,
     verify,
 )
-from flyball_kit.objects import Objects
+from flyball_kit.errors import TransientError
+from flyball_kit.objects import ObjectMissingError, ObjectRefusedError, Objects
 from flyball_proto.bundles import (
     MAX_MANIFEST_BYTES,
     MAX_SIGNATURE_BYTES,
     is_digest,
     manifest_key,
+    novelty_key,
     onnx_key,
     signature_key,
     variant_key,
 )
 from flyball_proto.deployments import Placed
+from flyball_proto.novelty import MAX_NOVELTY_BYTES
 
 log = logging.getLogger("flyball.inference.store")
 
@@ -59,8 +62,9 @@ class Bundles:
         if self._folder is not None:
             path = _path(self._folder, pipeline, name_of(placed))
             if (kept := await asyncio.to_thread(self._read, path, placed)) is not None:
-                return kept
-        return verify(placed, await self._fetch(placed), self._trusted)
+                return await self._completed(placed, kept) if kept.lacks_novelty else kept
+        found = verify(placed, await self._fetch(placed), self._trusted)
+        return _said_to_lack(found) if found.lacks_novelty else found
 
     async def keep(self, pipeline: str, bundles: Collection[Bundle], used: Collection[str]) -> None:
         """Put bundles that proved usable on disk, and delete those whose name is not `used`.
@@ -76,22 +80,52 @@ class Bundles:
         self._writing = asyncio.ensure_future(writing)
         await asyncio.shield(self._writing)
 
+    async def _completed(self, placed: Placed, kept: Bundle) -> Bundle:
+        """With the statistics that the disk does not have, if S3 has them."""
+        try:
+            written = await self._novelty(placed.digest)
+        except TransientError:
+            return _said_to_lack(kept)
+        whole = verify(placed, kept.parts._replace(novelty=written), self._trusted)
+        return _said_to_lack(kept) if whole.lacks_novelty else whole
+
+    async def _novelty(self, digest: str) -> bytes:
+        """The statistics; nothing where there are none within the bounds: a model answers without."""
+        try:
+            return await self._objects.get(novelty_key(digest), MAX_NOVELTY_BYTES)
+        except (ObjectMissingError, ObjectRefusedError):
+            return b""
+
     async def _fetch(self, placed: Placed) -> Parts:
         digest, precision = placed.digest, placed.precision
         onnx = onnx_key(digest) if precision == "float32" else variant_key(digest, precision)
-        wanted = [
-            self._objects.get(onnx, self._max_bytes),
-            self._objects.get(manifest_key(digest), MAX_MANIFEST_BYTES),
-        ]
-        if self._trusted:
-            wanted.append(self._objects.get(signature_key(digest), MAX_SIGNATURE_BYTES))
-        return Parts(*await asyncio.gather(*wanted))
+        return Parts(
+            *await asyncio.gather(
+                self._objects.get(onnx, self._max_bytes),
+                self._objects.get(manifest_key(digest), MAX_MANIFEST_BYTES),
+                self._signature(digest),
+                self._novelty(digest),
+            )
+        )
+
+    async def _signature(self, digest: str) -> bytes:
+        if not self._trusted:
+            return b""
+        return await self._objects.get(signature_key(digest), MAX_SIGNATURE_BYTES)
 
     def _read(self, path: Path, placed: Placed) -> Bundle | None:
         try:
             return unpack(placed, path.read_bytes(), self._trusted)
         except (OSError, ForeignBundleError):
             return None  # S3 has it
+
+
+def _said_to_lack(bundle: Bundle) -> Bundle:
+    log.warning(
+        "model %s: novelty.bin is missing or damaged; how novel its rows are is not known",
+        bundle.name,
+    )
+    return bundle
 
 
 async def _keep(
