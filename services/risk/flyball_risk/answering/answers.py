@@ -15,12 +15,12 @@ from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
 from flyball_risk.holding.approvals import people_needed
 from flyball_risk.holding.holds import Open
+from flyball_risk.judging.facts import facts_of_hold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.ladder import exhausted
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import Proposal
-from flyball_risk.judging.recent import labels_of
 from flyball_risk.limits.boundaries import first_reached
 
 Order = Answer | BulkAnswer | Withdrawal | StopOrder | BreakerOrder
@@ -135,15 +135,10 @@ def objection(found: Open, partition: Partition, frame: Frame) -> tuple[Result, 
         return Result.REFUSED, f"the specification has no action {hold.action} any more"
     if policy.autonomy == "advisory":
         return Result.REFUSED, "the pipeline is advisory now"
-    limit = first_reached(
-        policy.limits,
-        element=hold.element,
-        labels=labels_of(hold.label_set),
-        action=hold.action,
-        score=hold.score,
-    )
-    if limit is not None and limit.limit.verdict is Verdict.DENY:
-        return Result.REFUSED, f"boundary {limit.limit.name} applies"
+    reached = first_reached(policy.limits, facts_of_hold(hold, rule, recent.clock_ms))
+    if reached is not None and reached.limit.verdict is Verdict.DENY:
+        trouble = f" ({reached.trouble})" if reached.trouble else ""
+        return Result.REFUSED, f"boundary {reached.limit.name} applies{trouble}"
     proposal = Proposal(
         element=hold.element,
         label_set=hold.label_set,

@@ -13,11 +13,12 @@ from flyball_proto.columns import DISPATCHED, Category, Verdict
 from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.holding.holds import MAX_HOLDS
 from flyball_risk.judging.control import WITHHOLDABLE, is_drawn, spell_ms
+from flyball_risk.judging.facts import facts_of
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, Rule
 from flyball_risk.judging.proposals import Proposal, Ruling
-from flyball_risk.judging.recent import Crowd, Recent, labels_of
+from flyball_risk.judging.recent import Crowd, Recent
 from flyball_risk.judging.rungs import by_risk
 from flyball_risk.limits.boundaries import first_reached
 from flyball_risk.scoring.reasons import MAX_CHARS, WAITS, shortened
@@ -47,7 +48,7 @@ def _climb(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
         reason = f"{proposal.action}: denied, the pipeline is {partition.stop_words}"
         return replace(ruling, verdict=Verdict.DENY, reason=reason)
     ruling = _by_autonomy(ruling, policy)
-    ruling = _by_limits(ruling, proposal, policy)
+    ruling = _by_limits(ruling, proposal, rule, policy)
     ruling = _by_advice(ruling, proposal, frame)
     ruling = _by_breaker(ruling, proposal, frame, partition)
     ruling = _by_claims(ruling, proposal, rule, frame)
@@ -67,23 +68,14 @@ def _by_autonomy(ruling: Ruling, policy: Policy) -> Ruling:
     return replace(ruling, verdict=Verdict.REPLACE, action=policy.fallback, reason=reason)
 
 
-def _by_limits(ruling: Ruling, proposal: Proposal, policy: Policy) -> Ruling:
+def _by_limits(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) -> Ruling:
     if not policy.limits or ruling.verdict is Verdict.DENY:
         return ruling
-    reached = first_reached(
-        policy.limits,
-        element=proposal.element,
-        labels=labels_of(proposal.label_set),
-        action=proposal.action,
-        score=proposal.score,
-    )
+    reached = first_reached(policy.limits, facts_of(proposal, rule, ruling))
     if reached is None:
         return ruling
-    verdict, name = reached.limit.verdict, reached.limit.name
-    trouble = f" ({reached.trouble})" if reached.trouble else ""
-    what = "waits for a person" if verdict is Verdict.HOLD else "denied"
-    reason = f"{proposal.action}: boundary {name} applies{trouble}: {what}"
-    return replace(ruling, verdict=verdict, action=proposal.action, reason=reason)
+    action, verdict = proposal.action, reached.limit.verdict
+    return replace(ruling, verdict=verdict, action=action, reason=reached.reason(action))
 
 
 def _by_advice(ruling: Ruling, proposal: Proposal, frame: Frame) -> Ruling:

@@ -7,6 +7,7 @@ import numpy as np
 from flyball_proto.columns import Context, Decisions, Neighbour, Waiting
 from flyball_risk.holding.approvals import people_needed
 from flyball_risk.holding.history import signals_of
+from flyball_risk.judging.facts import kept
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import Proposal, Ruling
@@ -41,6 +42,7 @@ def waiting_of(
         expires_ms=clock_ms + policy.hold_expires_ms,
         opened_ms=stored_ms,
         approvals=people_needed(policy.approvals, ruling.category, is_critical=is_critical),
+        fact_set=kept(proposal, ruling, policy),
     )
 
 

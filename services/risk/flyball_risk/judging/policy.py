@@ -19,7 +19,8 @@ class Rule:
     `may_withhold`: every decision that proposes it is of a severity that the control share takes.
     `parameter` is what it changes at the element; `threshold` the least score that proposes it;
     `is_critical`: some decision that proposes it is of critical severity; `acknowledge_ms`: how long
-    the element may take to say what became of it, None = it owes nothing.
+    the element may take to say what became of it, None = it owes nothing. `severity` is that of the
+    gravest decision that proposes it.
     """
 
     action: str
@@ -31,6 +32,7 @@ class Rule:
     threshold: float
     is_critical: bool = False
     acknowledge_ms: int | None = None
+    severity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +146,5 @@ def _rule(decision: Decision) -> Rule:
         decision.score_at_least,
         decision.severity == "critical",
         decision.acknowledge_ms,
+        decision.severity,
     )

@@ -37,6 +37,8 @@ class Proposal(NamedTuple):
     age_ms: float = math.nan
     doubts: int = 0
     tenths: int = NOT_KNOWN
+    stage: str = ""
+    class_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,16 @@ def _made(
         found.age_ms.tolist(),
         doubts.tolist(),
         tenths_sure(assessed.error, assessed.confidence).tolist(),
+        [batch.model[model].stage for model in batch.model_index[at].tolist()],
+        _classes(batch, at),
     )
     return list(map(Proposal, *columns))
+
+
+def _classes(batch: Decisions, at: Column) -> list[str]:
+    if not len(batch.class_index):
+        return [""] * len(at)
+    return [batch.class_name[place] for place in batch.class_index[at].tolist()]
 
 
 def labels_at(batch: Decisions, element: int) -> str:
