@@ -4,6 +4,7 @@ JSON: `{"decision": "load.17.0", "result": "applied"}`; optionally `detail`, a s
 figures that the element measured itself, e.g. `{"load": 0.62}`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, ValidationError
@@ -118,3 +119,51 @@ def decode_outcome(data: bytes) -> OutcomeReport:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the message"
         raise OutcomeError(f"{place}: {first['msg']}") from error
+
+
+class ActionOutcome(Wire):
+    """One action and what is known of it."""
+
+    decision: str
+    pipeline: str
+    element: str
+    action: str
+    state: Literal["awaited", "applied", "rejected", "failed", "overdue"]
+    sent_at: AwareDatetime
+    due_at: AwareDatetime
+    told_at: AwareDatetime | None = Field(default=None, description="When the element spoke.")
+    detail: str = ""
+    effect: dict[str, float] = Field(default={})
+
+
+def action_outcomes(records: Mapping[str, AnyRecord]) -> list[ActionOutcome]:
+    """What stands in KV `acknowledged`, by key, as one entry an action, the newest first.
+
+    A word about an action that is not awaited, or by another element, is not among them.
+    """
+    found = [
+        _joined(
+            record,
+            records.get(f"{record.decision}.outcome"),
+            is_overdue=f"{key}.overdue" in records,
+        )
+        for key, record in records.items()
+        if isinstance(record, Awaited)
+    ]
+    return sorted(found, key=lambda one: (one.sent_at, one.decision), reverse=True)
+
+
+def _joined(awaited: Awaited, told: AnyRecord | None, *, is_overdue: bool) -> ActionOutcome:
+    said = told if isinstance(told, Told) and told.element == awaited.element else None
+    return ActionOutcome(
+        decision=awaited.decision,
+        pipeline=awaited.pipeline,
+        element=awaited.element,
+        action=awaited.action,
+        state=said.result if said else "overdue" if is_overdue else "awaited",
+        sent_at=awaited.sent_at,
+        due_at=awaited.due_at,
+        told_at=said.at if said else None,
+        detail=said.detail if said else "",
+        effect=said.effect if said else {},
+    )

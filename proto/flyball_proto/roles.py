@@ -172,7 +172,6 @@ _SERVICES: Final = (
             streams.DECISIONS,
             streams.VERDICTS,
             streams.SAMPLES,
-            streams.ACTIONS,
             streams.OUTCOMES,
         ),
         folds=(streams.VERDICTS, streams.ACTIONS),

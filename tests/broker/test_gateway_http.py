@@ -72,6 +72,7 @@ ROUTES = {
     "GET /v1/pipelines": EVERYBODY,
     "GET /v1/pipelines/p": EVERYBODY,
     "GET /v1/pipelines/p/elements": EVERYBODY,
+    "GET /v1/pipelines/p/outcomes": EVERYBODY,
     "GET /v1/pipelines/p/models": EVERYBODY,
     "GET /v1/pipelines/p/models/ffff": EVERYBODY,
     "GET /v1/pipelines/p/deployments": EVERYBODY,

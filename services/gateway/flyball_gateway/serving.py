@@ -33,6 +33,7 @@ from flyball_proto import streams
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, PipelineApplied
 from flyball_proto.holds import Hold
+from flyball_proto.outcomes import AnyRecord
 from flyball_proto.progress import Standings
 from flyball_proto.spec import Pipeline, Source
 
@@ -75,6 +76,7 @@ def parts_of(broker: NatsBroker, settings: Settings) -> Parts:
         models=Kv(client, streams.MODELS, ModelRecord),
         pointers=pointers,
         holds=Kv(client, streams.HOLDS, Hold),
+        acknowledged=Kv(client, streams.ACKNOWLEDGED, AnyRecord),
         standings=Kv(client, streams.STANDINGS, Standings),
         sources=Sources(client),
         pulses=Pulses(client),

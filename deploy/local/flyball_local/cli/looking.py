@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flyball_local.cli import completion, shell
-from flyball_local.cli.root import DEFAULT_HOME, AsJson, HomeFolder, app
+from flyball_local.cli.root import DEFAULT_HOME, AsJson, HomeFolder, PipelineName, app
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from flyball_local.showing.pulses import Part
     from flyball_proto.commands import StatusReply
+    from flyball_proto.outcomes import ActionOutcome
+    from flyball_proto.progress import ActionEffect
 
 EVERY_S = 1.0
 
@@ -52,6 +54,40 @@ def status(
             await clock.sleep(EVERY_S)
 
     shell.with_operator(home, run)
+
+
+@app.command()
+def outcomes(
+    pipeline: PipelineName,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="At most so many.")] = 20,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """What elements said about the newest actions, and what each action changes.
+
+    Only actions with `acknowledge` in the specification are listed.
+
+    Example: flyball outcomes congestion
+    """
+    from flyball_local.showing.acknowledged import COLUMNS, effect_lines, row
+    from flyball_local.showing.records import actions_told, effects
+
+    async def read(client: "Client") -> "tuple[list[ActionOutcome], tuple[ActionEffect, ...]]":
+        return await actions_told(client, pipeline), await effects(client, pipeline)
+
+    found, changes = shell.with_operator(home, read)
+    if as_json:
+        shell.put_json(
+            {
+                "actions": [one.model_dump(mode="json") for one in found[:limit]],
+                "effects": [one.model_dump(mode="json") for one in changes],
+            }
+        )
+        return
+    rows = [row(one) for one in found[:limit]]
+    shell.out_table(COLUMNS, rows, f"no action of {pipeline} awaits a word from its element")
+    for line in effect_lines(changes):
+        shell.out(line)
 
 
 def _show_status(parts: "list[Part]", reply: "StatusReply", *, as_json: bool) -> None:

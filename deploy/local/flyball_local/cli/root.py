@@ -37,6 +37,7 @@ ORDER: Final = [
     "holds",
     "stop",
     "resume",
+    "outcomes",
     "quarantine",
     "users",
     "audit",

@@ -15,7 +15,8 @@ from flyball_proto import streams
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, ModelRefused
 from flyball_proto.holds import Hold
-from flyball_proto.progress import Standings
+from flyball_proto.outcomes import ActionOutcome, AnyRecord, action_outcomes
+from flyball_proto.progress import ActionEffect, Standings
 
 MAX_REFUSALS: Final = 1000
 """Reasons of older refusals are not looked for."""
@@ -59,6 +60,19 @@ async def holds(client: Client, prefix: str = "") -> list[Hold]:
     """Holds under a prefix (`""`, `<pipeline>.`, or a whole id), newest first."""
     found = await Kv[Hold](lambda: client, streams.HOLDS, Hold).items(prefix)
     return sorted((hold for hold, _ in found.values()), key=lambda h: h.opened_at, reverse=True)
+
+
+async def actions_told(client: Client, pipeline: str) -> list[ActionOutcome]:
+    """What is known of a pipeline's newest actions that are to be acknowledged, newest first."""
+    records: Kv[AnyRecord] = Kv(lambda: client, streams.ACKNOWLEDGED, AnyRecord)
+    found = await records.items(f"{pipeline}.")
+    return action_outcomes({key: record for key, (record, _) in found.items()})
+
+
+async def effects(client: Client, pipeline: str) -> tuple[ActionEffect, ...]:
+    """What each action of a pipeline changes, as the registry has seen so far."""
+    found, _ = await Kv[Standings](lambda: client, streams.STANDINGS, Standings).load(pipeline)
+    return found.effect.actions if found else ()
 
 
 async def known_pipelines(client: Client) -> list[str]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from flyball_local.simulator.network import Cell, lay_out
 from flyball_local.simulator.radio import CellReport
 from flyball_proto import subjects
 from flyball_proto.events import Action
+from flyball_proto.outcomes import OutcomeReport
 
 SOURCE: Final = "ran"
 STEP_MS: Final = 1_000
@@ -128,12 +130,17 @@ class Cells:
 
     async def _connect(self, cell: Cell, client: Client, run: str) -> None:
         self._stack.push_async_callback(client.close)
-        await client.subscribe(subjects.actions("*", cell.name), cb=self._act)
+        await client.subscribe(subjects.actions("*", cell.name), cb=partial(self._act, client))
         outbox = Outbox(client, f"{run}-{cell.name}", in_flight=100)
         self._outboxes[cell.name] = await self._stack.enter_async_context(outbox)
 
-    async def _act(self, message: Msg) -> None:
-        self._received.append(Action.model_validate_json(message.data))
+    async def _act(self, client: Client, message: Msg) -> None:
+        """Carry it out, and say so."""
+        action = Action.model_validate_json(message.data)
+        self._received.append(action)
+        said = OutcomeReport(decision=action.decision, result="applied")
+        subject = subjects.outcomes(action.pipeline, action.element)
+        await client.publish(subject, said.model_dump_json(exclude_defaults=True).encode())
 
     def actions(self) -> list[Action]:
         """What the cells were asked to do since the last call."""

@@ -1,7 +1,7 @@
 """Routes that say what happened: elements, deployments, decisions, verdicts, audit."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
@@ -17,6 +17,7 @@ from flyball_gateway.records.rows import MAX_ROWS, DecisionRow, ElementRow, Verd
 from flyball_proto import streams
 from flyball_proto.columns import Verdict
 from flyball_proto.commands import Dora
+from flyball_proto.outcomes import ActionOutcome, action_outcomes
 
 MAX_EVENTS = 200
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="At most so many.")]
@@ -49,6 +50,19 @@ def routes(parts: Parts, entrance: Entrance) -> APIRouter:
         """Elements seen lately, as they were last decided on."""
         await pipeline_of(parts, name)
         return await parts.decided.elements(name, limit=limit)
+
+    @router.get("/pipelines/{name}/outcomes", **read)
+    async def outcomes(
+        name: str,
+        _: Annotated[Person, reader],
+        limit: Limit = 100,
+        state: Literal["awaited", "applied", "rejected", "failed", "overdue", "all"] = "all",
+    ) -> list[ActionOutcome]:
+        """What elements said about actions whose specification asks them to, the newest first."""
+        await pipeline_of(parts, name)
+        records = await parts.acknowledged.items(f"{name}.")
+        found = action_outcomes({key: record for key, (record, _) in records.items()})
+        return [one for one in found if state in ("all", one.state)][:limit]
 
     @router.get("/pipelines/{name}/decisions", **read)
     async def decisions(

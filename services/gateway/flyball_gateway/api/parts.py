@@ -23,6 +23,7 @@ from flyball_proto.commands import Apply, ApplyReply
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
 from flyball_proto.holds import Hold
+from flyball_proto.outcomes import AnyRecord
 from flyball_proto.progress import Standings
 
 
@@ -44,6 +45,7 @@ class Parts:
     models: Kv[ModelRecord]
     pointers: Kv[ActiveModel]
     holds: Kv[Hold]
+    acknowledged: Kv[AnyRecord]
     standings: Kv[Standings]
     sources: Sources
     pulses: Pulses

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from flyball_gateway.picturing.picture import Line, Mood
-from flyball_proto import deployments, events, holds, judgements
+from flyball_proto import deployments, events, holds, judgements, outcomes
 from flyball_proto.events import Event
 
 DIGEST_CHARS: Final = 8
@@ -38,6 +38,8 @@ _TOLD: Final[tuple[type[Event], ...]] = (
     holds.Stopped,
     holds.Resumed,
     holds.ActionsStopped,
+    outcomes.ActionRejected,
+    outcomes.ActionsUnacknowledged,
 )
 """Kinds that are told; lockstep's marks and measurements are not."""
 
@@ -267,6 +269,20 @@ def _resumed(e: holds.Resumed) -> str:
 @_teller(holds.ActionsStopped, "careful")
 def _actions_stopped(e: holds.ActionsStopped) -> str:
     return f"{len(e.decisions)} cleared action(s) were never sent: the pipeline is stopped."
+
+
+@_teller(outcomes.ActionRejected, "bad")
+def _action_rejected(e: outcomes.ActionRejected) -> str:
+    why = f": {e.detail}" if e.detail else ""
+    return sentence(f"{e.element} {e.result} {e.action} (decision {e.decision}){why}")
+
+
+@_teller(outcomes.ActionsUnacknowledged, "careful")
+def _actions_unacknowledged(e: outcomes.ActionsUnacknowledged) -> str:
+    return (
+        f"{len(e.decisions)} action(s) were sent and not acknowledged in time, the first of them "
+        f"{e.decisions[0]}."
+    )
 
 
 def ended(text: str) -> str:
