@@ -24,6 +24,7 @@ from flyball_risk.judging import ladder
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.recent import Reach
 from flyball_risk.sending.dispatch import route
 from flyball_risk.steering.room import removable
 
@@ -367,7 +368,7 @@ def test_a_full_state_fits_the_snapshot() -> None:
 
 def test_a_state_from_before_there_were_holds_is_read() -> None:
     partition = Partition()
-    partition.recent.record("a", "", "offload", 1000, 60_000)
+    partition.recent.record("a", "", "offload", 1000, Reach(60_000))
     old = partition.recent.as_json()
     again = Partition.load(zlib.compress(json.dumps(old).encode()))
     assert again.recent.as_json() == old

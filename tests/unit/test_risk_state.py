@@ -12,7 +12,7 @@ from flyball_risk.fold import RiskFold
 from flyball_risk.judging import recent as state
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy
-from flyball_risk.judging.recent import Recent
+from flyball_risk.judging.recent import Reach, Recent
 
 V = Verdict
 
@@ -71,7 +71,7 @@ def test_a_site_under_action_makes_the_next_action_riskier() -> None:
 def test_elements_are_forgotten_after_their_cool_down_and_the_margin() -> None:
     recent = Recent()
     recent.advance(1_000)
-    recent.record("a", "", "offload", 1_000, 60_000)
+    recent.record("a", "", "offload", 1_000, Reach(60_000))
     busy = len(str(recent.as_json()))
     recent.advance(1_000 + 60_000 + state.MARGIN_MS)
     assert not recent.is_cooling("a", "offload", 1_500, 60_000)

@@ -30,9 +30,13 @@ from flyball_risk.acknowledging import routes as acknowledging
 from flyball_risk.acknowledging.routes import awaited
 from flyball_risk.answering.recorded import RECORDS
 from flyball_risk.answering.replies import Replies
+from flyball_risk.breaking.recorded import turned_route
+from flyball_risk.capacity.allowances import allowance_of
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.fold import RiskFold
+from flyball_risk.judging.budgets import claims_of
 from flyball_risk.judging.frame import Frame
+from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, policy_of
 from flyball_risk.sending.dispatch import decision_of, route
 from flyball_risk.settings import Settings
@@ -70,6 +74,7 @@ class Pipelines:
         self._applied: Kv[Pipeline] = Kv(client, streams.PIPELINES, Pipeline)
         self._policies: dict[str, Policy] = {}
         self._claims = Claims()
+        self._known: dict[tuple[str, int], Partition] = {}
         self._judges: dict[tuple[str, int], FoldRunner] = {}
         self.synced = False
 
@@ -87,9 +92,15 @@ class Pipelines:
         """The policy in force."""
         return self._policies[pipeline]
 
-    def frame(self, pipeline: str) -> Frame:
-        """Under what the next output is judged."""
-        return Frame(self.policy(pipeline), claims=self._claims)
+    def frame(self, pipeline: str, partition: int, state: Partition) -> Frame:
+        """Under what the next output of a partition is judged; a new state's claims are taken up."""
+        policy, recent = self.policy(pipeline), state.recent
+        if self._known.get((pipeline, partition)) is not state:
+            self._known[pipeline, partition] = state
+            self._claims.take_up(claims_of(policy, recent))
+        budgets = policy.risk.budgets
+        allowance = allowance_of(budgets, partition, self._partitions, recent.lease)
+        return Frame(policy, allowance=allowance, claims=self._claims)
 
     def heads(self) -> list[Head]:
         """How far the chains of verdicts reached."""
@@ -110,9 +121,7 @@ class Pipelines:
     def _take_over(self, pipeline: Pipeline, revision: int) -> None:
         name = pipeline.name
         is_new = name not in self._policies
-        self._policies[name] = policy_of(
-            pipeline, revision, partitions=self._partitions, control_key=self._control_key
-        )
+        self._policies[name] = policy_of(pipeline, revision, control_key=self._control_key)
         log.info("%s: policy revision %d", name, revision)
         if is_new:
             self._tasks.add(f"holds.{name}", self._recording(name))
@@ -130,7 +139,9 @@ class Pipelines:
         for partition in range(self._partitions):
             await self._tasks.remove(f"verdicts.{name}.{partition}")
             self._judges.pop((name, partition), None)
+            self._known.pop((name, partition), None)
             await self._tasks.remove(f"actions.{name}.{partition}")
+        self._claims.drop(name)
         del self._policies[name]
 
     def _judging(self, name: str, partition: int) -> FoldRunner:
@@ -143,7 +154,7 @@ class Pipelines:
                 also=(subjects.answers(name, partition),),
             ),
             target=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
-            fold=lambda: traced("risk.judge", RiskFold(lambda _: self.frame(name))),
+            fold=lambda: traced("risk.judge", RiskFold(partial(self.frame, name, partition))),
             options=FoldOptions(
                 version=STATE_VERSION,
                 durable_state=True,
@@ -189,10 +200,15 @@ class Pipelines:
             connect=self._connect,
             source=Endpoint(streams.VERDICTS.name, f"verdicts.{name}.*"),
             target=RECORDS,
-            route=partial(self._replies.route, name),
+            route=partial(self._records, name),
             delivered=partial(self._replies.delivered, name),
             observer=FoldTelemetry(f"holds.{name}"),
         )
+
+    def _records(self, name: str, message: Input) -> list[Dispatch]:
+        """What a message says of holds and of the breaker."""
+        turned = turned_route(message, self._partitions)
+        return [*self._replies.route(name, message), *turned]
 
 
 async def tell_stopped(

@@ -15,9 +15,9 @@ from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
 from flyball_risk.holding.approvals import people_needed
 from flyball_risk.holding.holds import Open
+from flyball_risk.judging.budgets import contest, exhausted, record, superseded
 from flyball_risk.judging.facts import facts_of_hold
 from flyball_risk.judging.frame import Frame
-from flyball_risk.judging.ladder import exhausted
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import Proposal
@@ -95,13 +95,14 @@ def answer(
     if given.answer == "deny":
         _end(partition, policy, found, given, Outcome.DENIED)
         return Result.ENDED, ""
-    return objection(found, partition, frame) or _approve(given, found, partition, policy, alone)
+    return objection(found, partition, frame) or _approve(given, found, partition, frame, alone)
 
 
 def _approve(
-    given: Answer, found: Open, partition: Partition, policy: Policy, alone: bool
+    given: Answer, found: Open, partition: Partition, frame: Frame, alone: bool
 ) -> tuple[Result, str]:
     """Somebody approves what may go out: it does, or waits for another person."""
+    policy = frame.policy
     asked = max(found.hold.approvals, policy.approvals)
     is_critical = policy.rules[found.hold.action].is_critical
     needed = people_needed(asked, found.hold.category, is_critical=is_critical)
@@ -113,14 +114,9 @@ def _approve(
         partition.holds.agree(given.hold, given.by)
         return Result.NOTED, f"{len(found.agreed)} of {needed} people agree"
     _end(partition, policy, found, given, Outcome.APPROVED)
-    hold, recent = found.hold, partition.recent
-    recent.record(
-        hold.element,
-        hold.label_set,
-        hold.action,
-        recent.clock_ms,
-        policy.rules[hold.action].cooldown_ms,
-    )
+    proposal = _proposal(found, partition)
+    rule = policy.rules[proposal.action]
+    record(proposal.action, proposal, rule, frame, partition.recent)
     return Result.ENDED, ""
 
 
@@ -139,19 +135,28 @@ def objection(found: Open, partition: Partition, frame: Frame) -> tuple[Result, 
     if reached is not None and reached.limit.verdict is Verdict.DENY:
         trouble = f" ({reached.trouble})" if reached.trouble else ""
         return Result.REFUSED, f"boundary {reached.limit.name} applies{trouble}"
-    proposal = Proposal(
+    proposal = _proposal(found, partition)
+    claim = contest(proposal, rule, frame)
+    if claim is not None:
+        return Result.REFUSED, superseded(claim, rule.parameter)
+    crowds = recent.crowds(hold.element, hold.label_set, policy.group_window_ms)
+    why = exhausted(hold.action, proposal, rule, frame, recent, crowds)
+    return None if why is None else (Result.CAPPED, f"capped, {why}")
+
+
+def _proposal(found: Open, partition: Partition) -> Proposal:
+    """A held action as if it were proposed now."""
+    hold = found.hold
+    return Proposal(
         element=hold.element,
         label_set=hold.label_set,
-        time_ms=recent.clock_ms,
+        time_ms=partition.recent.clock_ms,
         action=hold.action,
         score=hold.score,
         error=0.0,
         quality=0,
         trainer=hold.model.trainer,
     )
-    crowds = recent.crowds(hold.element, hold.label_set, policy.group_window_ms)
-    why = exhausted(hold.action, proposal, rule, policy, recent, crowds)
-    return None if why is None else (Result.CAPPED, f"capped, {why}")
 
 
 def _end(

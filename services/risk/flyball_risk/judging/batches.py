@@ -28,7 +28,7 @@ from flyball_proto.columns import (
     Verdicts,
 )
 from flyball_proto.merge import merge_classes, merge_flows, merge_rows
-from flyball_risk.capacity.claims import Claim
+from flyball_risk.judging.budgets import record
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.ladder import judge
 from flyball_risk.judging.opening import context_of, waiting_of
@@ -95,7 +95,7 @@ def judge_batch(
         ruling = judge(proposal, frame, partition)
         partition.breaker.note(ruling.verdict)
         if ruling.verdict in DISPATCHED:
-            record(proposal, ruling.action, frame, partition)
+            record(ruling.action, proposal, policy.rules[proposal.action], frame, recent)
         elif ruling.verdict is Verdict.HOLD:
             _hold(batch, i, proposal, ruling, policy, partition, stored_ms)
         partition.history.note(
@@ -116,18 +116,6 @@ def judge_batch(
         _column(n, U16, proposed.rows, [words.reason(r.reason) for r in rulings]),
         proposed.assessment([r.impact for r in rulings]),
     )
-
-
-def record(proposal: Proposal, action: str, frame: Frame, partition: Partition) -> None:
-    """An action goes out: cool-downs, budgets, groups and the claim on its parameter begin."""
-    policy = frame.policy
-    rule = policy.rules[proposal.action]
-    partition.recent.record(
-        proposal.element, proposal.label_set, action, proposal.time_ms, rule.cooldown_ms
-    )
-    until_ms = proposal.time_ms + (policy.lease_ms or rule.cooldown_ms)
-    claim = Claim(policy.pipeline, policy.priority, action, until_ms)
-    frame.claims.take(proposal.element, rule.parameter, claim)
 
 
 def assemble(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from flyball_proto.columns import DISPATCHED, Category, Verdict
 from flyball_proto.spec import BASELINE, KEEP
 from flyball_risk.holding.holds import MAX_HOLDS
+from flyball_risk.judging.budgets import contest, exhausted, superseded
 from flyball_risk.judging.control import WITHHOLDABLE, is_drawn, spell_ms
 from flyball_risk.judging.facts import facts_of
 from flyball_risk.judging.frame import Frame
@@ -52,7 +53,7 @@ def _climb(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
     ruling = _by_advice(ruling, proposal, frame)
     ruling = _by_breaker(ruling, proposal, frame, partition)
     ruling = _by_claims(ruling, proposal, rule, frame)
-    ruling = _by_capacity(ruling, proposal, rule, policy, recent, crowds)
+    ruling = _by_capacity(ruling, proposal, rule, frame, recent, crowds)
     ruling = _by_people(ruling, proposal, rule, partition)
     return _by_control(ruling, proposal, rule, policy)
 
@@ -124,16 +125,10 @@ def _by_claims(ruling: Ruling, proposal: Proposal, rule: Rule, frame: Frame) -> 
     """Another pipeline changes the same at this element."""
     if ruling.verdict not in DISPATCHED or ruling.action == KEEP:
         return ruling
-    policy = frame.policy
-    claim = frame.claims.holder(
-        policy.pipeline, policy.priority, proposal.element, rule.parameter, proposal.time_ms
-    )
+    claim = contest(proposal, rule, frame)
     if claim is None:
         return ruling
-    reason = (
-        f"{ruling.action}: superseded, pipeline {claim.pipeline} (priority {claim.priority}) "
-        f"changed {rule.parameter} by {claim.action}"
-    )
+    reason = f"{ruling.action}: {superseded(claim, rule.parameter)}"
     return replace(ruling, verdict=Verdict.SUPERSEDED, reason=reason)
 
 
@@ -141,13 +136,13 @@ def _by_capacity(
     ruling: Ruling,
     proposal: Proposal,
     rule: Rule,
-    policy: Policy,
+    frame: Frame,
     recent: Recent,
     crowds: Sequence[Crowd],
 ) -> Ruling:
     if ruling.verdict not in DISPATCHED or ruling.action == KEEP:
         return ruling
-    why = exhausted(ruling.action, proposal, rule, policy, recent, crowds)
+    why = exhausted(ruling.action, proposal, rule, frame, recent, crowds)
     if why is None:
         return ruling
     reason = f"{ruling.action}: capped, {why}"
@@ -192,30 +187,3 @@ def _by_control(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) 
         f"{policy.control_share * 100:g} % are, so that the effect of acting stays measurable"
     )
     return replace(ruling, verdict=Verdict.WITHHOLD, reason=reason)
-
-
-def exhausted(
-    action: str,
-    proposal: Proposal,
-    rule: Rule,
-    policy: Policy,
-    recent: Recent,
-    crowds: Sequence[Crowd],
-) -> str | None:
-    """Which cool-down or budget is in the way of an action; None when there is room."""
-    element, cooldown_ms = proposal.element, rule.cooldown_ms
-    if recent.is_cooling(element, action, proposal.time_ms, cooldown_ms):
-        return f"within its cool-down of {cooldown_ms / 1000:g} s"
-    if recent.is_spent(policy.actions_per_minute):
-        return f"the budget of {policy.actions_per_minute} actions a minute is used up"
-    for crowd in crowds:
-        share = policy.group_share.get(crowd.group[0], 1.0)
-        if crowd.acted >= crowd.allowed(share):
-            label, value = crowd.group
-            return (
-                f"{crowd.acted} of {crowd.known} elements with {label} {value} are under an "
-                f"action, at most {share:g} of them may be"
-            )
-    if recent.is_full:
-        return "more elements are under actions than can be remembered"
-    return None

@@ -49,7 +49,6 @@ class Policy:
     autonomy: Literal["advisory", "supervised", "autonomous"]
     baseline_acts: bool
     fallback: str
-    actions_per_minute: int
     group_share: Mapping[str, float]
     group_window_ms: int
     limits: tuple[Limit, ...]
@@ -74,13 +73,8 @@ class Policy:
         return rule.acknowledge_ms if rule else None
 
 
-def policy_of(
-    pipeline: Pipeline, revision: int, *, partitions: int = 1, control_key: str = DEFAULT_KEY
-) -> Policy:
-    """The policy of an applied pipeline for one of its partitions.
-
-    Partitions are judged apart, so each gets its part of the budget, at least one action a minute.
-    """
+def policy_of(pipeline: Pipeline, revision: int, *, control_key: str = DEFAULT_KEY) -> Policy:
+    """The policy of an applied pipeline; it is the same for all of its partitions."""
     spec, risk = pipeline.spec, pipeline.spec.risk
     return Policy(
         pipeline=pipeline.name,
@@ -90,7 +84,6 @@ def policy_of(
         autonomy=risk.autonomy,
         baseline_acts=risk.baseline_acts,
         fallback=risk.fallback,
-        actions_per_minute=max(1, risk.budgets.actions_per_minute // partitions),
         group_share=dict(risk.budgets.elements_per_label),
         group_window_ms=risk.budgets.window_ms,
         limits=compile_limits(risk.boundaries),

@@ -1,37 +1,63 @@
-"""What was dispatched lately: cool-downs, the budget of a minute, groups under action.
+"""What was dispatched lately: cool-downs, budgets, what was changed at elements, groups under action.
 
 Event time alone counts. The partition's clock is the newest event time judged so far; it never
-goes back. A cool-down runs on the element's own event time, budgets and groups on the clock.
+goes back. What concerns one element runs on its own event time, shared budgets and groups on the
+clock.
 
 Bounds: `MAX_ELEMENTS` elements remembered at once (and as many group members, only where a group
-budget is configured); 62 seconds of counts. An element is forgotten once the clock is past its
-cool-down and `MARGIN_MS`.
+budget is configured); 62 seconds of counts an action. An element is forgotten once the clock is
+past its cool-down, its lease, its window, and `MARGIN_MS`.
 """
 
 import heapq
 import json
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+from flyball_risk.capacity.allowances import TOTAL
+from flyball_risk.capacity.leases import NO_LEASE, Lease
+from flyball_risk.capacity.minutes import Minute
 
 MAX_ELEMENTS: Final = 50_000
 MARGIN_MS: Final = 120_000
 """How far an element's event time may lag behind the clock before its cool-down is cut short."""
 
-MINUTE_S: Final = 60
-
 Group = tuple[str, str]
 """Label and value, as in ("site", "s1")."""
 
 
+class Changed(NamedTuple):
+    """What an action changed, until when it may not be changed again, and by other pipelines."""
+
+    action: str
+    cooled_ms: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an action takes with it when it goes out; 0 = it does not matter how long."""
+
+    cooldown_ms: int
+    parameter: str = ""
+    lease_ms: int = 0
+    window_ms: int = 0
+
+
 @dataclass(slots=True)
 class Acted:
-    """An element that was acted on, and when by action, in event time."""
+    """An element that was acted on, and when by action, in event time; until when that counts.
+
+    `lately` is kept only where a budget for each element is configured, which bounds it.
+    """
 
     until_ms: int
     times_ms: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, Changed] = field(default_factory=dict)
+    lately: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +68,6 @@ class Crowd:
     acted: int
     known: int
 
-    def allowed(self, share: float) -> int:
-        """How many may be under an action at once; one always may."""
-        return max(1, int(share * self.known))
-
 
 class Recent:
     """The state of one partition. Changes only by `advance`, `meet` and `record`."""
@@ -53,8 +75,9 @@ class Recent:
     def __init__(self) -> None:
         self.clock_ms = 0
         self._elements: dict[str, Acted] = {}
-        self._seconds: deque[list[int]] = deque()  # [second, actions], rising
-        self._in_minute = 0
+        self.lease: Lease = NO_LEASE
+        self._minutes: dict[str, Minute] = {}  # by action, and of all: what was dispatched
+        self._refused: dict[str, Minute] = {}  # the same: what was capped for want of a budget
         self._groups: tuple[str, ...] = ()
         self._homes: dict[str, str] = {}  # element -> label set
         self._sizes: Counter[Group] = Counter()
@@ -113,12 +136,38 @@ class Recent:
             return False
         return time_ms < acted.times_ms[action] + cooldown_ms
 
-    def is_spent(self, actions_per_minute: int) -> bool:
-        """Whether the minute up to now has had its actions (61 seconds, to be sure)."""
-        second = self.clock_ms // 1000
-        while self._seconds and self._seconds[0][0] < second - MINUTE_S:
-            self._in_minute -= self._seconds.popleft()[1]
-        return self._in_minute >= actions_per_minute
+    def changed(self, element: str, parameter: str, time_ms: int) -> Changed | None:
+        """What changed a parameter of the element and still cools down."""
+        acted = self._elements.get(element)
+        if acted is None or acted.until_ms <= self.clock_ms:
+            return None
+        found = acted.changed.get(parameter)
+        return found if found is not None and time_ms < found.cooled_ms else None
+
+    def changes(self) -> Iterator[tuple[str, str, Changed]]:
+        """Element, parameter and what changed it, of everything that is remembered."""
+        for element, acted in self._elements.items():
+            for parameter, found in acted.changed.items():
+                yield element, parameter, found
+
+    def acted_on(self, element: str, time_ms: int, window_ms: int) -> int:
+        """How many actions the element got within a window around a time."""
+        acted = self._elements.get(element)
+        return sum(abs(time_ms - at) < window_ms for at in acted.lately) if acted else 0
+
+    def used(self, budget: str) -> int:
+        """Actions in the minute up to now (61 seconds, to be sure), by action or in `TOTAL`."""
+        minute = self._minutes.get(budget)
+        return minute.count(self.clock_ms) if minute else 0
+
+    def refused(self, budget: str) -> int:
+        """Proposals that were capped in that minute; since the start of the process."""
+        minute = self._refused.get(budget)
+        return minute.count(self.clock_ms) if minute else 0
+
+    def refuse(self, budget: str) -> None:
+        """A proposal is capped for want of a budget."""
+        self._refused.setdefault(budget, Minute()).add(self.clock_ms)
 
     @property
     def is_full(self) -> bool:
@@ -127,20 +176,22 @@ class Recent:
             self._forget()
         return len(self._elements) >= MAX_ELEMENTS
 
-    def record(
-        self, element: str, label_set: str, action: str, time_ms: int, cooldown_ms: int
-    ) -> None:
+    def record(self, element: str, label_set: str, action: str, time_ms: int, reach: Reach) -> None:
         """An action goes out."""
         acted = self._elements.setdefault(element, Acted(0))
         if acted.until_ms <= self.clock_ms:
-            acted.times_ms.clear()
-        acted.until_ms = max(acted.until_ms, self.clock_ms + cooldown_ms + MARGIN_MS)
+            acted = self._elements[element] = Acted(0)
+        counts_ms = max(reach.cooldown_ms, reach.lease_ms, reach.window_ms)
+        acted.until_ms = max(acted.until_ms, self.clock_ms + counts_ms + MARGIN_MS)
         acted.times_ms[action] = time_ms
-        second = self.clock_ms // 1000
-        if not self._seconds or self._seconds[-1][0] != second:
-            self._seconds.append([second, 0])
-        self._seconds[-1][1] += 1
-        self._in_minute += 1
+        if reach.parameter:
+            cooled_ms, lease_ms = time_ms + reach.cooldown_ms, time_ms + reach.lease_ms
+            acted.changed[reach.parameter] = Changed(action, cooled_ms, lease_ms)
+        if reach.window_ms:
+            oldest_ms = self.clock_ms - reach.window_ms - MARGIN_MS
+            acted.lately = [*(at for at in acted.lately if at > oldest_ms), time_ms]
+        for budget in (TOTAL, action):
+            self._minutes.setdefault(budget, Minute()).add(self.clock_ms)
         for group in self._in(label_set):
             acting = self._acting.setdefault(group, {})
             acting.pop(element, None)
@@ -151,8 +202,10 @@ class Recent:
         self._forget()
         return {
             "clock_ms": self.clock_ms,
-            "elements": {e: [a.until_ms, a.times_ms] for e, a in sorted(self._elements.items())},
-            "seconds": list(self._seconds),
+            "elements": {e: _plain(a) for e, a in sorted(self._elements.items())},
+            "seconds": self._minutes.get(TOTAL, Minute()).as_json(),
+            "minutes": {a: m.as_json() for a, m in sorted(self._minutes.items()) if a != TOTAL},
+            "lease": self.lease.as_json(),
             "groups": self._groups,
             "homes": dict(sorted(self._homes.items())),
             "acting": [[*group, list(a.items())] for group, a in sorted(self._acting.items()) if a],
@@ -163,11 +216,10 @@ class Recent:
         """What `as_json` gave."""
         recent = cls()
         recent.clock_ms = state["clock_ms"]
-        recent._elements = {
-            e: Acted(until_ms, times_ms) for e, (until_ms, times_ms) in state["elements"].items()
-        }
-        recent._seconds = deque(state["seconds"])
-        recent._in_minute = sum(actions for _, actions in recent._seconds)
+        recent._elements = {e: _acted(*fields) for e, fields in state["elements"].items()}
+        minutes = {TOTAL: state["seconds"], **state.get("minutes", {})}
+        recent._minutes = {action: Minute(seconds) for action, seconds in minutes.items()}
+        recent.lease = Lease.from_json(state["lease"]) if "lease" in state else NO_LEASE
         recent._homes = state["homes"]
         recent.group_by(state["groups"])
         recent._acting = {(label, value): dict(a) for label, value, a in state["acting"]}
@@ -177,10 +229,30 @@ class Recent:
         """Drop what counts no longer; changes no answer."""
         clock_ms = self.clock_ms
         self._elements = {e: a for e, a in self._elements.items() if a.until_ms > clock_ms}
-        self.is_spent(0)
+        self._minutes = {a: m for a, m in self._minutes.items() if m.count(clock_ms)}
 
     def _in(self, label_set: str) -> tuple[Group, ...]:
         return _groups_of(label_set, self._groups) if self._groups else ()
+
+
+def _plain(acted: Acted) -> list[Any]:
+    """What is empty at the end is left out: an older version wrote only the first two."""
+    fields: list[Any] = [acted.until_ms, acted.times_ms]
+    if acted.changed or acted.lately:
+        fields.append({p: list(changed) for p, changed in acted.changed.items()})
+    if acted.lately:
+        fields.append(acted.lately)
+    return fields
+
+
+def _acted(
+    until_ms: int,
+    times_ms: dict[str, int],
+    changed: Mapping[str, Iterable[Any]] | None = None,
+    lately: Iterable[int] = (),
+) -> Acted:
+    changes = {p: Changed(*fields) for p, fields in (changed or {}).items()}
+    return Acted(until_ms, times_ms, changes, list(lately))
 
 
 @lru_cache(maxsize=4096)
