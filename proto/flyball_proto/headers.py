@@ -20,6 +20,12 @@ MARK: Final = "Flyball-Mark"
 MEMO: Final = "Flyball-Memo"
 """What a fold must not forget and no input tells it; kept by empty commits, given back at start."""
 
+CHAIN: Final = "Flyball-Chain"
+"""`<number> <hash>`: how many outputs the subject has, and the running SHA-256 over their payloads.
+
+Kept by empty commits; see `flyball_proto.chains`.
+"""
+
 COVERS: Final = "Flyball-Covers"
 """`<domain>.<stream> <first> <last>`: the METRICS sequences behind this output."""
 

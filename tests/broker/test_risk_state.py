@@ -11,7 +11,9 @@ from tests.chaos.foldlab.lab import FAST, Lab, lab, running
 from tests.unit.risk_rows import Row, batch, judged, policy, readable
 
 from flyball_kit.fold import FoldRunner
+from flyball_proto.chains import beginning
 from flyball_proto.columns import decode_verdicts, encode_decisions
+from flyball_proto.headers import CHAIN
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
 
@@ -32,7 +34,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Lab]:
 
 
 def risk(bench: Lab, snapshot_every_s: float = 0.0) -> FoldRunner:
-    options = replace(FAST, durable_state=True, snapshot_every_s=snapshot_every_s)
+    options = replace(FAST, durable_state=True, chained=True, snapshot_every_s=snapshot_every_s)
     return bench.runner(fold=lambda: RiskFold(lambda _: Frame(POLICY)), options=options)
 
 
@@ -51,6 +53,14 @@ async def feed(bench: Lab, start: int, count: int, each: int = 3) -> None:
 async def verdicts(bench: Lab) -> list[tuple[Any, ...]]:
     found = [decode_verdicts(m.data) for m in await bench.messages("out.a") if m.data]
     return [row for v in found for row in readable(v)]
+
+
+async def check_chain(bench: Lab) -> None:
+    """Every output is hashed behind the one before; empty commits repeat where the chain stands."""
+    place = beginning("out.a")
+    for message in await bench.messages("out.a"):
+        place = place.then(message.data) if message.data else place
+        assert (message.headers or {})[CHAIN] == place.text
 
 
 async def until_rows(bench: Lab, count: int) -> None:
@@ -78,6 +88,7 @@ async def test_after_any_crash_the_verdicts_are_those_of_an_undisturbed_run(
     async with running(risk(bench, snapshot_every_s)):
         await until_rows(bench, fed)
     assert await verdicts(bench) == readable(judged(rows_of(0, fed), POLICY))
+    await check_chain(bench)
 
 
 async def test_a_restart_reads_only_what_the_last_snapshot_has_not_seen(bench: Lab) -> None:

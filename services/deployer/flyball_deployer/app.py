@@ -12,6 +12,7 @@ from flyball_deployer.store import Seats
 from flyball_kit import connect
 from flyball_kit.acts import Acts
 from flyball_kit.announce import Announcer
+from flyball_kit.checkpoints import Checkpoints
 from flyball_kit.connect import client_of, follow
 from flyball_kit.kv import Kv
 from flyball_kit.service import assemble
@@ -84,7 +85,7 @@ def build(settings: Settings | None = None) -> FastStream:
         """Say with which epoch everything judged up to the mark is in force."""
         await settling.settle(event)
 
-    _answer_people(broker, Orders(activation, Acts(lambda: client_of(broker), SERVICE)))
+    _answer_people(broker, Orders(activation, _acts(broker, tasks, settings)))
     tasks.spawn("runtimes", runtimes.follow)
     tasks.spawn("sweep", lambda: activation.sweep_for_ever(settings.sweep_s))
     tasks.add("settling", settling)
@@ -95,6 +96,12 @@ def build(settings: Settings | None = None) -> FastStream:
         tasks=tasks,
         description="Decides which model is active where.",
     )
+
+
+def _acts(broker: NatsBroker, tasks: Tasks, settings: Settings) -> Acts:
+    acts = Acts(lambda: client_of(broker), SERVICE)
+    tasks.spawn("checkpoints", Checkpoints(acts, settings.nats_seed_file).forever)
+    return acts
 
 
 def _answer_people(broker: NatsBroker, orders: Orders) -> None:

@@ -22,7 +22,7 @@ class Output:
     """One commit: what everything since the last one came to.
 
     `mark` names the lockstep mark that ends it. `headers` may not use the names of the commit
-    record (`flyball_proto.headers` POSITION, OWNER, MARK, MEMO, EXPECT).
+    record (`flyball_proto.headers` POSITION, OWNER, MARK, MEMO, CHAIN, EXPECT).
     `memo` replaces what the fold is told at its next start (`FoldRunner`'s `recall`): one line of
     few characters, for state that the look-back cannot give. `partial`: more of the same input
     follows in the next `take`, because it did not fit one message; the position stays where it was,
@@ -129,6 +129,7 @@ class FoldOptions:
         register_s: How often the position is registered for the writer before us.
         durable_state: Keep the snapshots in JetStream and not in Redis, for state that reading
             the input again cannot rebuild; `Fold.since` is not asked then. See `durable.py`.
+        chained: Every output carries a running hash over all outputs of its subject.
     """
 
     version: str = "1"
@@ -146,6 +147,7 @@ class FoldOptions:
     retain_source_bytes: int | None = None
     register_s: float = 2.0
     durable_state: bool = False
+    chained: bool = False
 
     @property
     def reader(self) -> ReaderOptions:

@@ -19,7 +19,8 @@ from flyball_kit.fold.broker import (
 from flyball_kit.fold.contract import Endpoint, FoldObserver, FoldStats, Output
 from flyball_kit.fold.errors import Fenced, OutputLost
 from flyball_kit.fold.position import Commit, Position, is_same_record, record
-from flyball_proto.headers import MARK, MEMO, POSITION
+from flyball_proto.chains import Head, Place, beginning
+from flyball_proto.headers import CHAIN, MARK, MEMO, POSITION
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,13 @@ KV_OPERATION = "KV-Operation"
 class OutputSubject:
     """Commits outputs and their position together, and finds out who else does.
 
-    `sequence` is that of the last commit: what the next one expects to find.
+    `sequence` is that of the last commit: what the next one expects to find. Where outputs are
+    `chained`, each carries its place in the chain (`flyball_proto.chains`), which empty commits
+    repeat: it is read back with the last commit, so a crash neither breaks nor doubles it. An output
+    stored before there was a chain is no part of it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wiring, by name
         self,
         connection: Client,
         target: Endpoint,
@@ -42,11 +46,26 @@ class OutputSubject:
         stop: Stop,
         stats: FoldStats,
         observer: FoldObserver,
+        chained: bool = False,
     ) -> None:
+        self._place: Place | None = beginning(target.subject) if chained else None
         self._connection, self._target, self._owner = connection, target, owner
         self._js = jetstream(connection)
         self._timeout_s, self._stop, self._stats, self._observer = timeout_s, stop, stats, observer
         self.sequence = 0
+
+    @property
+    def head(self) -> Head | None:
+        """How far the chain reached; None where outputs are not chained."""
+        if self._place is None:
+            return None
+        return Head(
+            stream=self._target.stream,
+            subject=self._target.subject,
+            number=self._place.number,
+            sequence=self.sequence,
+            hash=self._place.hash,
+        )
 
     async def last(self) -> Commit | None:
         """Read the newest commit and expect it from now on; None when there is none.
@@ -64,12 +83,15 @@ class OutputSubject:
             return None
         try:
             position = Position.parse(headers.get(POSITION, ""))
+            place = Place.parse(headers[CHAIN]) if CHAIN in headers else None
         except ValueError as error:
             raise OutputLost(
                 f"{subject}: message {self.sequence} was not written by a fold ({error}). Find its "
                 "writer, then delete that message"
             ) from error
-        return Commit(self.sequence, position, headers.get(MARK), headers.get(MEMO))
+        if self._place is not None:
+            self._place = place or beginning(subject)
+        return Commit(self.sequence, position, headers.get(MARK), headers.get(MEMO), place)
 
     async def commit(
         self, output: Output, position: Position, mark: str | None, memo: str | None = None
@@ -84,12 +106,17 @@ class OutputSubject:
             OutputLost: the last commit is gone.
             Stopped: while waiting to try again; then the outcome is unknown.
         """
-        mine = {**output.headers, **record(position, self._owner, self.sequence, mark, memo)}
+        place = self._place
+        if place is not None and output.data:
+            place = place.then(output.data)
+        kept = record(position, self._owner, self.sequence, mark, memo, place)
+        mine = {**output.headers, **kept}
         started_s = monotonic_s()
         while not await self._publish(output.data, mine):
             self._stats.retries += 1
             self._observer.retried()
             await pause_until_connected(self._connection, self._stop)
+        self._place = place
         self._stats.commits += 1
         self._observer.committed(output, monotonic_s() - started_s)
 

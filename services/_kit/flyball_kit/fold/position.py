@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from flyball_proto.headers import EXPECT, MARK, MEMO, OWNER, POSITION
+from flyball_proto.chains import Place
+from flyball_proto.headers import CHAIN, EXPECT, MARK, MEMO, OWNER, POSITION
 
 RECORD_HEADERS = (EXPECT, POSITION, OWNER)
 """What a read-back compares to tell one's own commit from another's."""
@@ -56,17 +57,23 @@ class Commit:
     """The newest commit of an output subject: its own sequence there, and what it covers.
 
     `mark` is set while the fold stands right behind a lockstep mark; `memo` is what the fold is to
-    be told when it starts.
+    be told when it starts; `chain` is the place of the last output, where outputs are chained.
     """
 
     sequence: int
     position: Position
     mark: str | None = None
     memo: str | None = None
+    chain: Place | None = None
 
 
 def record(
-    position: Position, owner: str, expect: int, mark: str | None, memo: str | None = None
+    position: Position,
+    owner: str,
+    expect: int,
+    mark: str | None,
+    memo: str | None = None,
+    chain: Place | None = None,
 ) -> dict[str, str]:
     """The headers of one commit."""
     headers = {EXPECT: str(expect), POSITION: str(position), OWNER: owner}
@@ -74,6 +81,8 @@ def record(
         headers[MARK] = mark
     if memo is not None:
         headers[MEMO] = memo
+    if chain is not None:
+        headers[CHAIN] = chain.text
     return headers
 
 

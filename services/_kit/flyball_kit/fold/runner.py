@@ -33,6 +33,7 @@ from flyball_kit.fold.positions import Housekeeping, Registered
 from flyball_kit.fold.reader import Reader
 from flyball_kit.fold.recovery import check_input, check_never_committed, first_position
 from flyball_kit.fold.snapshot import Snapshot, Snapshots
+from flyball_proto.chains import Head
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -91,9 +92,16 @@ class FoldRunner(Loop):
         self._oldest_ns = 0  # when the oldest input of the batch was stored; 0 = it has none
         self._behind_snapshot = 0  # first input folded after the last durable snapshot; 0 = none
         self._next_snapshot_s = self._next_tick_s = self._committed_s = 0.0
+        self._is_claimed = False
+
+    @property
+    def head(self) -> Head | None:
+        """How far the chain of outputs reached; None before the start, or where there is none."""
+        return self._out.head if self._is_claimed else None
 
     @override
     async def _recover(self) -> None:
+        self._is_claimed = False
         self._out = OutputSubject(
             self._output,
             self._target,
@@ -102,6 +110,7 @@ class FoldRunner(Loop):
             stop=self._stop,
             stats=self._stats,
             observer=self._observer,
+            chained=self._options.chained,
         )
         redis = None if self._options.durable_state else self._redis
         self._snapshots = Snapshots(redis, self._snapshot_key())
@@ -159,6 +168,7 @@ class FoldRunner(Loop):
                 await self._commit(NOTHING, self._position.since)
             except Fenced:
                 continue  # a predecessor's late publish, or a rival's claim, came between
+            self._is_claimed = True
             return snapshot
 
     async def _load(self) -> Snapshot | None:
