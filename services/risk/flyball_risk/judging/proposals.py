@@ -57,21 +57,30 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """Signals and what they come to, p entries each."""
+
+    signals: Proposed
+    assessed: Assessed
+
+
+@dataclass(frozen=True, slots=True)
 class Proposals:
     """The p proposals of a batch: their rows, the clock at each, and what was found about them."""
 
     rows: list[int]
     clock_ms: list[int]
     proposals: list[Proposal]
-    found: Proposed
-    assessed: Assessed
+    found: _Found | None
 
     def __iter__(self) -> Iterator[tuple[int, int, Proposal]]:
         return zip(self.rows, self.clock_ms, self.proposals, strict=True)
 
     def assessment(self, impact: list[float]) -> Assessment:
         """Columns of the output, f32 (p,)."""
-        found, assessed = self.found, self.assessed
+        if self.found is None:
+            return Assessment()
+        found, assessed = self.found.signals, self.found.assessed
         with np.errstate(over="ignore"):  # the distance of two scores may be beyond f32
             return Assessment(
                 found.novelty.astype(F32),
@@ -86,12 +95,14 @@ class Proposals:
 def propose(batch: Decisions, frame: Frame) -> Proposals:
     """Assess all rows of a batch that propose an action."""
     at = np.flatnonzero(batch.action_index)
+    if not len(at):
+        return Proposals([], [], [], None)
     is_probability = frame.policy.is_probability
     found = _signals(batch, at)
     assessed = assess(found, frame.calibration, is_probability=is_probability)
     clock_ms = np.maximum.accumulate(batch.rows.time_ms)[at].tolist()
-    made = _made(batch, at, found, assessed, is_probability=is_probability) if len(at) else []
-    return Proposals(at.tolist(), clock_ms, made, found, assessed)
+    made = _made(batch, at, found, assessed, is_probability=is_probability)
+    return Proposals(at.tolist(), clock_ms, made, _Found(found, assessed))
 
 
 def _signals(batch: Decisions, at: Column) -> Proposed:

@@ -145,7 +145,7 @@ def mild(said: Mild) -> str:
     """Why an action is cleared: `offload: low risk, about 0.9 sure (medium severity, reversible)`."""
     sure = "" if said.tenths == NOT_KNOWN else f"about {said.tenths / 10:g} sure"
     against = [text for doubt, text in _SAID.items() if said.doubts & doubt]
-    against += [text for flaw, text in FLAWS.items() if said.quality & flaw]
+    against += flaws(said.quality)
     if said.label:
         against.append(f"{QUARTERS[said.quarters]} of its {said.label} was acted on lately")
     found = finding(sure, against + _contested(said.contested))
@@ -159,12 +159,23 @@ def grave(subject: str, words: str, evidence: Evidence, around: Around, what: st
     `subject` as in `offload at 0.72 is high risk 0.17`; `what` becomes of it.
     """
     sure = "" if math.isnan(evidence.confidence) else f"{1.0 - evidence.error:.2f} sure"
-    against = [_figured(doubt, evidence) for doubt in Doubt if evidence.doubts & doubt]
-    against += [text for flaw, text in FLAWS.items() if evidence.quality & flaw]
+    against = [_figured(doubt, evidence) for doubt in _doubts(evidence.doubts)]
+    against += flaws(evidence.quality)
     if around.acted:
         against.append(crowding(around))
     found = finding(sure, against + _contested(around.contested))
     return f"{subject}{found and f': {found}'} ({words}){what}"
+
+
+@lru_cache(maxsize=256)
+def flaws(quality: int) -> tuple[str, ...]:
+    """What is wrong with the inputs, in words; by quality byte."""
+    return tuple(text for flaw, text in FLAWS.items() if quality & flaw)
+
+
+@lru_cache(maxsize=64)
+def _doubts(bits: int) -> tuple[Doubt, ...]:
+    return tuple(doubt for doubt in Doubt if bits & doubt)
 
 
 def crowding(around: Around) -> str:
