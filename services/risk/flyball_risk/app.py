@@ -1,6 +1,7 @@
 """Wires risk together; decides nothing."""
 
 from faststream import FastStream
+from faststream.nats import NatsBroker
 
 from flyball_kit import connect
 from flyball_kit.acts import Acts
@@ -13,6 +14,7 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
+from flyball_proto.breakers import BreakerRecord, BreakerReply, BreakerTurned, ResetBreaker
 from flyball_proto.commands import (
     AnswerHold,
     AnswerHolds,
@@ -54,6 +56,7 @@ def build(settings: Settings | None = None) -> FastStream:
         Held,
         HoldAnswered,
         ActionsStopped,
+        BreakerTurned,
         ActionRejected,
         ActionsUnacknowledged,
     )
