@@ -81,10 +81,9 @@ def mistake_in(expression: str, known: Mapping[str, Type]) -> BoundaryError | No
 
 
 def facts_in(node: Node) -> Iterator[str]:
-    """Paths that an expression names, labels as one; perhaps with repetitions."""
+    """Paths that an expression names, perhaps with repetitions."""
     if node.kind == "fact":
-        path = ".".join(name for name, _ in node.names)
-        yield LABELS if path.startswith(f"{LABELS}.") else path
+        yield ".".join(name for name, _ in node.names)
     for part in node.parts:
         yield from facts_in(part)
 

@@ -60,6 +60,22 @@ def parse(text: str) -> Node:
     return found
 
 
+def conjuncts(text: str) -> list[str]:
+    """Expressions that are joined by && at the top of a readable one; itself if there is no such."""
+    node = parse(text)
+    if node.kind != "operator" or node.value != "&&":
+        return [text]
+    depth, parts, begin = 0, [], 0
+    for token in tokens(text):
+        if token.kind != "sign":
+            continue
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        if token.text == "&&" and not depth:
+            parts.append(text[begin : token.at])
+            begin = token.at + 2
+    return [*parts, text[begin:]]
+
+
 class _Reader:
     """Recursive descent over the tokens, one method a level of the grammar."""
 

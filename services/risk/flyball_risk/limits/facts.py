@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from flyball_proto.columns import Quality
-from flyball_proto.spec.boundaries import LABELS
+from flyball_proto.spec.typed import LABELS
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -56,7 +56,7 @@ def _number(name: str, scale: float = 1.0) -> Reader:
     place = Facts._fields.index(name)
 
     def read(facts: Facts) -> float | None:
-        value = float(facts[place])
+        value: Any = facts[place]
         return value / scale if value == value else None  # noqa: PLR0124 - NaN is not known
 
     return read
@@ -69,7 +69,7 @@ def _text(name: str) -> Reader:
 
 READERS: Final[Mapping[str, Reader]] = {
     "element.name": _text("element"),
-    LABELS: lambda facts: facts.labels,
+    LABELS: lambda facts: dict(facts.labels),
     "decision.action": _text("action"),
     "decision.parameter": _text("parameter"),
     "decision.severity": _text("severity"),
@@ -93,6 +93,15 @@ READERS: Final[Mapping[str, Reader]] = {
     "model.stage": _text("stage"),
     "model.age_s": _number("age_ms", 1000.0),
 }
+
+
+def reader(path: str) -> Reader | None:
+    """How to read a fact; None = there is no such fact."""
+    label = path.removeprefix(f"{LABELS}.")
+    if label != path:
+        return lambda facts: facts.labels.get(label)
+    return READERS.get(path)
+
 
 RARELY_AGAIN: Final = frozenset(
     f"decision.{name}"
