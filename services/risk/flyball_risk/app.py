@@ -7,7 +7,7 @@ from flyball_kit import connect
 from flyball_kit.acts import Acts
 from flyball_kit.announce import Announcer
 from flyball_kit.checkpoints import Checkpoints
-from flyball_kit.connect import client_of
+from flyball_kit.connect import Connect, client_of
 from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.service import assemble
@@ -28,14 +28,24 @@ from flyball_proto.commands import (
 )
 from flyball_proto.holds import ActionsStopped, Held, Hold, HoldAnswered, Resumed, Stop, Stopped
 from flyball_proto.outcomes import ActionRejected, ActionsUnacknowledged
+from flyball_proto.reviews import (
+    AnswerReview,
+    Review,
+    ReviewReply,
+    SummariseReviews,
+    SummaryReply,
+)
 from flyball_risk.acknowledging.following import Acknowledging
 from flyball_risk.answering.replies import Replies
 from flyball_risk.pipelines import Pipelines
+from flyball_risk.reviewing.desk import Desk
+from flyball_risk.reviewing.watching import Reviewing
 from flyball_risk.settings import Settings
 from flyball_risk.steering.breakers import Breakers
 from flyball_risk.steering.many import Many
 from flyball_risk.steering.onrecord import OnRecord
 from flyball_risk.steering.people import People
+from flyball_risk.steering.reviews import Reviews
 from flyball_risk.steering.room import Room
 from flyball_risk.steering.stops import Stops
 
@@ -85,22 +95,9 @@ def build(settings: Settings | None = None) -> FastStream:
     )
     room = Room(holds, lambda: client_of(broker), lambda: pipelines.names, settings.partitions)
 
-    @broker.subscriber(subjects.command(SERVICE, "answer-hold"), queue=SERVICE)
-    async def on_answer(command: AnswerHold) -> HoldReply:
-        """Approve or deny a decision that waits for a person."""
-        return await people.answer(command)
-
-    @broker.subscriber(subjects.command(SERVICE, "stop"), queue=SERVICE)
-    async def on_stop(command: StopPipeline) -> StopReply:
-        """Let no action of a pipeline out."""
-        return await people.stop(command)
-
-    @broker.subscriber(subjects.command(SERVICE, "resume"), queue=SERVICE)
-    async def on_resume(command: ResumePipeline) -> StopReply:
-        """Let a stopped pipeline act again."""
-        return await people.resume(command)
-
+    _answer_people(broker, people)
     _answer_about_many(broker, many)
+    _answer_about_reviews(broker, settings, tasks, connector, on_record)
     _answer_about_breakers(broker, breakers)
     health.add("pipelines", lambda: None if pipelines.synced else "not read yet")
     checkpoints = Checkpoints(acts, settings.nats_seed_file, pipelines.heads)
@@ -121,6 +118,23 @@ def build(settings: Settings | None = None) -> FastStream:
     )
 
 
+def _answer_people(broker: NatsBroker, people: People) -> None:
+    @broker.subscriber(subjects.command(SERVICE, "answer-hold"), queue=SERVICE)
+    async def on_answer(command: AnswerHold) -> HoldReply:
+        """Approve or deny a decision that waits for a person."""
+        return await people.answer(command)
+
+    @broker.subscriber(subjects.command(SERVICE, "stop"), queue=SERVICE)
+    async def on_stop(command: StopPipeline) -> StopReply:
+        """Let no action of a pipeline out."""
+        return await people.stop(command)
+
+    @broker.subscriber(subjects.command(SERVICE, "resume"), queue=SERVICE)
+    async def on_resume(command: ResumePipeline) -> StopReply:
+        """Let a stopped pipeline act again."""
+        return await people.resume(command)
+
+
 def _answer_about_many(broker: NatsBroker, many: Many) -> None:
     @broker.subscriber(subjects.command(SERVICE, "answer-holds"), queue=SERVICE)
     async def on_answers(command: AnswerHolds) -> HoldsReply:
@@ -131,6 +145,37 @@ def _answer_about_many(broker: NatsBroker, many: Many) -> None:
     async def on_withdraw(command: WithdrawApprovals) -> WithdrawReply:
         """Let the approvals of somebody count no longer."""
         return await many.withdraw(command)
+
+
+def _answer_about_reviews(
+    broker: NatsBroker, settings: Settings, tasks: Tasks, connector: Connect, on_record: OnRecord
+) -> None:
+    desk = Desk(
+        Kv(lambda: client_of(broker), streams.REVIEWS, Review),
+        lambda: client_of(broker),
+        settings.control_key,
+        settings.seeded_share,
+    )
+    reviewing = Reviewing(
+        desk,
+        settings.control_key,
+        tasks=tasks,
+        connect=connector,
+        client=lambda: client_of(broker),
+        partitions=settings.partitions,
+    )
+    reviewing.spawn()
+    reviews = Reviews(desk, reviewing, on_record)
+
+    @broker.subscriber(subjects.command(SERVICE, "answer-review"), queue=SERVICE)
+    async def on_review(command: AnswerReview) -> ReviewReply:
+        """Take down whether a person finds a decision right."""
+        return await reviews.answer(command)
+
+    @broker.subscriber(subjects.command(SERVICE, "summarise-reviews"), queue=SERVICE)
+    async def on_summary(command: SummariseReviews) -> SummaryReply:
+        """Say what people found when they looked at decisions."""
+        return await reviews.summarise(command)
 
 
 def _answer_about_breakers(broker: NatsBroker, breakers: Breakers) -> None:

@@ -20,6 +20,13 @@ class Settings(KitSettings):
         "the same on every instance, and keep it: with the default an element can reckon when it "
         "will be left alone.",
     )
+    seeded_share: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=0.5,
+        description="Part of the open reviews that are known to be wrong and shown on purpose, to "
+        "see how careful people look. They are not marked.",
+    )
     retain_mib: int = Field(
         default=int(streams.VERDICTS.max_bytes * streams.RETAIN_RATIO) // streams.MIB,
         ge=1,
