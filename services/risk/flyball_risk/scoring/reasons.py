@@ -121,8 +121,9 @@ def doubts_of(found: Proposed, credibility: Column, *, is_probability: bool) -> 
 
 
 def tenths_sure(error: Column, confidence: Column) -> Column:
-    """How sure a calibrated decision is, in tenths, i64 (p,); `NOT_KNOWN` before it is calibrated."""
-    return np.where(np.isnan(confidence), NOT_KNOWN, np.rint((1.0 - error) * 10)).astype(np.int64)
+    """How sure a calibrated decision is, in whole tenths, i64 (p,); else `NOT_KNOWN`."""
+    whole = np.floor((1.0 - error) * 10 + 1e-6)
+    return np.where(np.isnan(confidence), NOT_KNOWN, whole).astype(np.int64)
 
 
 class Mild(NamedTuple):
@@ -142,8 +143,8 @@ class Mild(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def mild(said: Mild) -> str:
-    """Why an action is cleared: `offload: low risk, about 0.9 sure (medium severity, reversible)`."""
-    sure = "" if said.tenths == NOT_KNOWN else f"about {said.tenths / 10:g} sure"
+    """Why an action is cleared: `offload: low risk, at least 0.9 sure (medium severity, reversible)`."""
+    sure = "" if said.tenths == NOT_KNOWN else f"at least {said.tenths / 10:g} sure"
     against = [text for doubt, text in _SAID.items() if said.doubts & doubt]
     against += flaws(said.quality)
     if said.label:
