@@ -9,6 +9,7 @@ from nats.js import JetStreamContext
 
 from flyball_kit import clock
 from flyball_kit.connect import Connect
+from flyball_kit.connect import redis as connect_redis
 from flyball_kit.fold import (
     Dispatch,
     Dispatcher,
@@ -33,14 +34,15 @@ from flyball_risk.answering.replies import Replies
 from flyball_risk.breaking.recorded import turned_route
 from flyball_risk.capacity.allowances import allowance_of
 from flyball_risk.capacity.claims import Claims
+from flyball_risk.capacity.leasing import Leasing
 from flyball_risk.fold import RiskFold
-from flyball_risk.judging.budgets import claims_of
+from flyball_risk.judging.budgets import claims_of, view_of
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, policy_of
 from flyball_risk.sending.dispatch import decision_of, route
 from flyball_risk.settings import Settings
-from flyball_risk.steering.stops import Stops
+from flyball_risk.steering.stops import Stops, order_in_band
 
 PREFIX = "pipeline."
 STATE_VERSION = "1"
@@ -75,6 +77,12 @@ class Pipelines:
         self._policies: dict[str, Policy] = {}
         self._claims = Claims()
         self._known: dict[tuple[str, int], Partition] = {}
+        redis = connect_redis(settings) if self._partitions > 1 else None
+        self._leasing = Leasing(
+            redis, settings.redis_prefix, lambda *order: order_in_band(client(), *order)
+        )
+        if redis is not None:
+            tasks.spawn("leases", self._leasing.forever)
         self._judges: dict[tuple[str, int], FoldRunner] = {}
         self.synced = False
 
@@ -100,6 +108,8 @@ class Pipelines:
             self._claims.take_up(claims_of(policy, recent))
         budgets = policy.risk.budgets
         allowance = allowance_of(budgets, partition, self._partitions, recent.lease)
+        if self._partitions > 1:
+            self._leasing.see(pipeline, view_of(allowance, recent), allowance)
         return Frame(policy, allowance=allowance, claims=self._claims)
 
     def heads(self) -> list[Head]:
@@ -142,6 +152,7 @@ class Pipelines:
             self._known.pop((name, partition), None)
             await self._tasks.remove(f"actions.{name}.{partition}")
         self._claims.drop(name)
+        self._leasing.forget(name)
         del self._policies[name]
 
     def _judging(self, name: str, partition: int) -> FoldRunner:

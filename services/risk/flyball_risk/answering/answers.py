@@ -13,9 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from flyball_proto.breakers import BreakerOrder
 from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
+from flyball_proto.leases import LeaseOrder
 from flyball_risk.holding.approvals import people_needed
 from flyball_risk.holding.holds import Open
-from flyball_risk.judging.budgets import contest, exhausted, record, superseded
+from flyball_risk.judging.budgets import allowance, contest, exhausted, lend, record, superseded
 from flyball_risk.judging.facts import facts_of_hold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
@@ -23,7 +24,7 @@ from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import Proposal
 from flyball_risk.limits.boundaries import first_reached
 
-Order = Answer | BulkAnswer | Withdrawal | StopOrder | BreakerOrder
+Order = Answer | BulkAnswer | Withdrawal | StopOrder | BreakerOrder | LeaseOrder
 """What may stand between the decisions."""
 
 _ORDERS: Final[TypeAdapter[Order]] = TypeAdapter(Order)
@@ -47,6 +48,9 @@ def take_order(data: bytes, sequence: int, partition: Partition, frame: Frame) -
     order = read_order(data)
     if isinstance(order, StopOrder):
         partition.obey(order)
+        return
+    if isinstance(order, LeaseOrder):
+        lend(order, allowance(frame), partition.recent)
         return
     if isinstance(order, BreakerOrder):
         result = Result.ENDED if partition.turn(order) else Result.NOTED

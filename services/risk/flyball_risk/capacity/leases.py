@@ -139,8 +139,8 @@ def obey(
                 waits_ms = 0 if used(wanted.budget) <= left else WINDOW_MS
                 begins = {"from_ms": clock_ms + waits_ms, "until_ms": until_ms}
                 given[place] = wanted.model_copy(update=begins)
-    taken = tuple(x for x in order.take if x.borrower == share.partition)
-    return Lease(lease.revision + 1, tuple(given.values()), taken)
+    taken = {(x.lender, x.budget): x for x in order.take if x.borrower == share.partition}
+    return Lease(lease.revision + 1, tuple(given.values()), tuple(taken.values()))
 
 
 def wants(view: View, share: Share) -> dict[str, int]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from flyball_proto.leases import LeaseOrder
 from flyball_risk.capacity.allowances import TOTAL, Allowance, allowance_of
 from flyball_risk.capacity.claims import Claim
+from flyball_risk.capacity.leases import View, obey
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy, Rule
 from flyball_risk.judging.recent import Crowd, Reach, Recent
@@ -54,6 +56,18 @@ def claims_of(policy: Policy, recent: Recent) -> Iterator[tuple[str, str, Claim]
     for element, parameter, changed in recent.changes():
         claim = Claim(policy.pipeline, policy.priority, changed.action, changed.lease_ms)
         yield element, parameter, claim
+
+
+def view_of(allowed: Allowance, recent: Recent) -> View:
+    """How a partition stands, for those who plan what it cedes."""
+    used = {budget: recent.used(budget) for budget in allowed.limits}
+    refused = {budget: recent.refused(budget) for budget in allowed.limits}
+    return View(recent.clock_ms, recent.lease, used, refused)
+
+
+def lend(order: LeaseOrder, allowed: Allowance, recent: Recent) -> None:
+    """Cede and use what an order says, as far as the partition can."""
+    recent.lease = obey(recent.lease, order, allowed, recent.clock_ms, recent.used)
 
 
 def contest(row: Row, rule: Rule, frame: Frame) -> Claim | None:
