@@ -20,6 +20,7 @@ from flyball_proto.columns import (
     U32,
     U64,
     Arrivals,
+    Assessment,
     Features,
     Flow,
     Mark,
@@ -157,6 +158,21 @@ def features(
     )
 
 
+def novelty_of(row: Row) -> float:
+    """Of a row that proposes something; the fallback is half as far away."""
+    return (row.time_ms // 1000 % 7 + 1) / 8
+
+
+def category_of(row: Row) -> int:
+    return int(row.action and 1 + row.time_ms // 1000 % 4)
+
+
+def assessment(rows: Sequence[Row]) -> Assessment:
+    """Of those of the rows that propose something."""
+    found = np.array([novelty_of(row) for row in rows if row.action], F32)
+    return Assessment(found, found / 2, found, found, found)
+
+
 def verdicts(messages: Sequence[Message], *, feature_digest: str = DIGEST) -> bytes:
     numbered = [pair for message in messages for pair in message.rows]
     rows = [row for _, row in numbered]
@@ -174,10 +190,11 @@ def verdicts(messages: Sequence[Message], *, feature_digest: str = DIGEST) -> by
             np.array([row.action for row in rows], U8),
             np.array([i % 2 for i, _ in numbered], U8),
             np.array([row.verdict for row in rows], U8),
-            np.zeros(n, U8),
+            np.array([category_of(row) for row in rows], U8),
             np.zeros(n, F64),
             (),
             np.zeros(n, U16),
+            assessment=assessment(rows),
         )
     )
 
@@ -206,7 +223,9 @@ class Made:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """(element, sequence, time, label, known, weight, censored, model, score, feature) a row."""
+        """(element, sequence, time, label, known, weight, censored, model, score, feature, action,
+        category, novelty, disagreement) a row.
+        """
         return [row for batch in self.samples for row in rows_of(batch)]
 
     @property
@@ -261,7 +280,15 @@ def rows_of(batch: Samples) -> Iterator[tuple[Any, ...]]:
             batch.model[batch.model_index[i]].digest[:1],
             float(batch.score[i]),
             tuple(batch.feature[i].tolist()),
+            ("", *batch.action)[batch.action_index[i]],
+            int(batch.category[i]),
+            known(batch.novelty[i]),
+            known(batch.disagreement[i]),
         )
+
+
+def known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def run(

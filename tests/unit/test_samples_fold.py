@@ -95,7 +95,8 @@ def test_a_window_counts_when_its_end_was_observed(
 def test_a_sample_carries_what_was_decided_on_and_when_its_label_was_known() -> None:
     rows = [Row("a", 7, 1.0, 1, Verdict.HOLD, 1, 0.75), Row("a", 2007, 3.0)]
     made = samples_of(rows, "max(load)", "2s")
-    assert made.rows == [("a", 1, 7, 3.0, 2007, 1.0, 0, "b", 0.75, (7.0, 1.0))]
+    decided = ("a", 1, 7, 3.0, 2007, 1.0, 0, "b", 0.75, (7.0, 1.0))
+    assert made.rows == [(*decided, "offload", 1, 0.125, 0.0625)]
     (batch,) = [b for b in made.samples if len(b.rows)]
     assert batch.verdict.tolist() == [Verdict.HOLD]
     assert batch.rows.label_set == ('{"site":"x"}',)
@@ -149,6 +150,7 @@ CENSORING: list[tuple[str, Row, list[int]]] = [
     ("a capped one", replace(ACTED, verdict=Verdict.CAP), []),
     ("an advised one", replace(ACTED, verdict=Verdict.ADVISE), []),
     ("a withheld one", replace(ACTED, verdict=Verdict.WITHHOLD), []),
+    ("one that another pipeline's lease kept back", replace(ACTED, verdict=Verdict.SUPERSEDED), []),
     ("another element's", replace(ACTED, element="b"), []),
 ]
 
@@ -276,7 +278,7 @@ def test_tallies_count_every_verdict_by_model() -> None:
     assert (active.rows, active.not_finite, active.verdict) == (2, 0, {0: 1, 5: 1})
     assert (canary.rows, canary.not_finite, canary.verdict) == (1, 1, {0: 1})
     first = made.samples[0].tally[0]
-    assert (first.action, first.category) == ({ACTIONS[0]: 1}, {0: 1})
+    assert (first.action, first.category) == ({ACTIONS[0]: 1}, {1: 1})
 
 
 def test_only_the_share_of_elements_that_the_rate_allows_becomes_samples() -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,12 +20,27 @@ class DisagreementError(PermanentError):
     kind = "verdicts-disagree"
 
 
+class Said(NamedTuple):
+    """What was proposed for a row, as the verdict tells it, and what was found about that."""
+
+    action: str
+    """Of the verdict: the fallback's, if that was sent instead. Empty = nothing was proposed."""
+    category: int
+    novelty: float
+    """NaN = not known; so is `disagreement`."""
+    disagreement: float
+
+
+NOTHING: Final = Said("", 0, float("nan"), float("nan"))
+"""One object for all rows that propose nothing: they are most of those that wait."""
+
+
 @dataclass(slots=True, eq=False)
 class Decided:
     """One decided row. `place` is its place among all: VERDICTS sequence, row of that message.
 
     `own` is its raw value of the target's metric, NaN = none; `acted` says whether an action was
-    dispatched. The rest is set later: `open` until nobody needs it, `label` when it is known.
+    dispatched, `said` which was proposed. The rest is set later: `open` until nobody needs it, `label` when it is known.
     """
 
     element: str
@@ -40,6 +56,7 @@ class Decided:
     verdict: int
     weight: float
     acted: bool
+    said: Said
     place: tuple[int, int]
     open: bool = True
     label: float | None = None
@@ -100,7 +117,20 @@ def decided_rows(
     stride = F32.itemsize * features.feature.shape[1]
     data = np.ascontiguousarray(features.feature, F32).reshape(-1).view(U8).data
     labels = [rows.label_set[i] for i in rows.label_index]
-    for i, entry, time_ms, sequence, sample, quality, value, model, score, ruled, is_acted in zip(
+    for (
+        i,
+        entry,
+        time_ms,
+        sequence,
+        sample,
+        quality,
+        value,
+        model,
+        score,
+        ruled,
+        is_acted,
+        said,
+    ) in zip(
         chosen.tolist(),
         rows.element_index[chosen].tolist(),
         rows.time_ms[chosen].tolist(),
@@ -112,6 +142,7 @@ def decided_rows(
         verdicts.score[there].tolist(),
         verdict.tolist(),
         acted.tolist(),
+        _said(verdicts, there),
         strict=True,
     ):
         yield Decided(
@@ -128,8 +159,37 @@ def decided_rows(
             ruled,
             sampling.weight(ruled),
             is_acted,
+            said,
             (pair.message, at + i),
         )
+
+
+def _said(verdicts: Verdicts, there: Column) -> list[Said]:
+    """What was proposed in these rows of a batch. Assessments lie beside its proposals alone."""
+    said = [NOTHING] * len(there)
+    proposing = np.flatnonzero(verdicts.action_index[there])
+    if not len(proposing):
+        return said
+    nth = np.cumsum(verdicts.action_index > 0) - 1
+    rows = there[proposing]
+    for i, action, category, novelty, disagreement in zip(
+        proposing.tolist(),
+        verdicts.action_index[rows].tolist(),
+        verdicts.category[rows].tolist(),
+        _signal(verdicts.assessment.novelty, nth, rows),
+        _signal(verdicts.assessment.disagreement, nth, rows),
+        strict=True,
+    ):
+        said[i] = Said(verdicts.action[action - 1], category, novelty, disagreement)
+    return said
+
+
+def _signal(signal: Column, nth: Column, rows: Column) -> list[float]:
+    """Of the rows' proposals; not known where the batch says something else or nothing of them."""
+    if len(signal) != nth[-1] + 1:
+        return [NOTHING.novelty] * len(rows)
+    known: list[float] = signal[nth[rows]].tolist()
+    return known
 
 
 def _identity(rows: Rows, part: slice) -> tuple[Column, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -28,14 +28,14 @@ from flyball_proto.columns import (
 )
 from flyball_proto.streams import MIB
 
-ROW_BYTES: Final = 64
+ROW_BYTES: Final = 72
 """What a sample takes beside its features and its names, about."""
 
 PART_BYTES: Final = 2 * MIB
 """More samples than that at once go out in parts."""
 
-MAX_MODELS: Final = 255
-"""What a column of `U8` can tell apart."""
+MAX_WORDS: Final = 255
+"""Models, and actions, that a column of `U8` can tell apart."""
 
 
 @dataclass(slots=True)
@@ -106,11 +106,12 @@ def row_bytes(row: Decided) -> int:
 
 def part_of(rows: Sequence[Decided]) -> int:
     """How many of the rows go out together."""
-    total, models = 0, set()
+    total, models, actions = 0, set(), set()
     for i, row in enumerate(rows):
         total += row_bytes(row)
         models.add(id(row.model))
-        if i and (total > PART_BYTES or len(models) > MAX_MODELS):
+        actions.add(row.said.action)
+        if i and (total > PART_BYTES or max(len(models), len(actions)) > MAX_WORDS):
             return i
     return len(rows)
 
@@ -144,8 +145,32 @@ def encode(
         tally,
         unlabelled,
         head.share,
+        *_said(rows),
     )
     return encode_samples(samples)
+
+
+class _Proposed(NamedTuple):
+    """The last columns of `Samples`."""
+
+    action: tuple[str, ...]
+    action_index: Column
+    category: Column
+    novelty: Column
+    disagreement: Column
+
+
+def _said(rows: Sequence[Decided]) -> _Proposed:
+    said = [row.said for row in rows]
+    actions: dict[str, int] = {"": 0}
+    index = [actions.setdefault(one.action, len(actions)) for one in said]
+    return _Proposed(
+        tuple(actions)[1:],
+        _column(index, U8),
+        _column((one.category for one in said), U8),
+        _column((one.novelty for one in said), F32),
+        _column((one.disagreement for one in said), F32),
+    )
 
 
 def _rows(rows: Sequence[Decided]) -> Rows:
