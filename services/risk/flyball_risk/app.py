@@ -15,6 +15,7 @@ from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
 from flyball_proto.breakers import BreakerRecord, BreakerReply, BreakerTurned, ResetBreaker
+from flyball_proto.calibrations import Calibrated, SteppedBackNow
 from flyball_proto.commands import (
     AnswerHold,
     AnswerHolds,
@@ -37,6 +38,7 @@ from flyball_proto.reviews import (
 )
 from flyball_risk.acknowledging.following import Acknowledging
 from flyball_risk.answering.replies import Replies
+from flyball_risk.calibrating.wiring import calibrate
 from flyball_risk.pipelines import Pipelines
 from flyball_risk.reviewing.desk import Desk
 from flyball_risk.reviewing.watching import Reviewing
@@ -69,9 +71,21 @@ def build(settings: Settings | None = None) -> FastStream:
         BreakerTurned,
         ActionRejected,
         ActionsUnacknowledged,
+        Calibrated,
+        SteppedBackNow,
+    )
+    calibrations = calibrate(
+        settings,
+        connect=connector,
+        client=lambda: client_of(broker),
+        announcer=announcer,
+        tasks=tasks,
+        health=health,
     )
     stops = Stops(records, announcer, lambda: client_of(broker), settings.partitions)
-    pipelines = Pipelines(tasks, connector, lambda: client_of(broker), settings, stops, replies)
+    pipelines = Pipelines(
+        tasks, connector, lambda: client_of(broker), settings, stops, replies, calibrations
+    )
     acknowledging = Acknowledging(lambda: client_of(broker), announcer)
     acts = Acts(lambda: client_of(broker), SERVICE)
     on_record = OnRecord(acts)

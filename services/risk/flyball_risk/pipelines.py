@@ -32,6 +32,7 @@ from flyball_risk.acknowledging.routes import awaited
 from flyball_risk.answering.recorded import RECORDS
 from flyball_risk.answering.replies import Replies
 from flyball_risk.breaking.recorded import turned_route
+from flyball_risk.calibrating.calibrations import Calibrations
 from flyball_risk.capacity.allowances import allowance_of
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.capacity.leasing import Leasing
@@ -68,8 +69,9 @@ class Pipelines:
         settings: Settings,
         stops: Stops,
         replies: Replies,
+        calibrations: Calibrations,
     ) -> None:
-        self._tasks, self._connect = tasks, connect
+        self._tasks, self._connect, self._calibrations = tasks, connect, calibrations
         self._stops, self._replies = stops, replies
         self._partitions, self._control_key = settings.partitions, settings.control_key
         self._retain_bytes = settings.retain_mib * streams.MIB
@@ -110,7 +112,12 @@ class Pipelines:
         allowance = allowance_of(budgets, partition, self._partitions, recent.lease)
         if self._partitions > 1:
             self._leasing.see(pipeline, view_of(allowance, recent), allowance)
-        return Frame(policy, allowance=allowance, claims=self._claims)
+        return Frame(
+            policy,
+            *self._calibrations.of(pipeline),
+            allowance=allowance,
+            claims=self._claims,
+        )
 
     def heads(self) -> list[Head]:
         """How far the chains of verdicts reached."""
@@ -166,6 +173,7 @@ class Pipelines:
             ),
             target=Endpoint(streams.VERDICTS.name, subjects.verdicts(name, partition)),
             fold=lambda: traced("risk.judge", RiskFold(partial(self.frame, name, partition))),
+            gate=self._calibrations.gate(name, partition),
             options=FoldOptions(
                 version=STATE_VERSION,
                 durable_state=True,

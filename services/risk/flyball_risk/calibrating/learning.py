@@ -4,11 +4,8 @@ State: the newest labelled proposals (two ring buffers), names, and what is susp
 `refit_due` rows everything is fitted again from the rows that are there.
 """
 
-import json
-import zlib
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,6 +24,9 @@ from flyball_risk.calibrating.refitting import (
 from flyball_risk.calibrating.suspicion import NONE, ODDS, Suspicion, drifting, has_drifted
 from flyball_risk.scoring.probability import assess
 
+if TYPE_CHECKING:
+    from flyball_risk.calibrating.news import News
+
 MAX_DRAWN: Final = 2_000
 MAX_OTHERS: Final = 6_000
 """Newest labelled proposals that are kept: drawn ones, one an element and block, and all others,
@@ -42,19 +42,12 @@ DRIFT_ROWS: Final = 200
 FOLD_BLOCKS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """What came of some rows: `fit` = enough are new; `stepped_back` = that began with them."""
-
-    fit: bool = False
-    stepped_back: SteppedBack | None = None
-
-
 class Learning:
     """Everything known of one pipeline and feature digest; at most about 0.4 MiB.
 
     `read` is how far each partition's SAMPLES were taken in, `mark` the newest lockstep mark that
-    was settled.
+    was settled; `told` the cut-off that an event told last, `untold` events that perhaps were not
+    published. `keeping` writes all of it down.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -63,7 +56,8 @@ class Learning:
         self.drawn, self.others = np.empty(0, ROW), np.empty(0, ROW)
         self.seat: int | None = None
         self.since_fit = 0
-        self.event_ms = 0
+        self.must_fit = False
+        self.first_ms = self.event_ms = 0
         self.floor_ms = 0
         self.suspicion, self.drift = NONE, np.zeros(len(ODDS))
         self.drift_rows = 0
@@ -71,40 +65,52 @@ class Learning:
         self.calibration: Calibration | None = None
         self.read: dict[int, int] = {}
         self.mark = ""
+        self.told: CutOff | None = None
+        self.untold: list[News] = []
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough is new to fit again, or something happened that cannot wait.
+
+        Never before labels span two blocks: fewer are too much alike, and a replay in lockstep has
+        made itself known by then.
+        """
+        if self.event_ms - self.first_ms < 2 * self.terms.block_ms:
+            return False
+        kept = len(self.drawn) + len(self.others)
+        return self.must_fit or self.since_fit >= max(REFIT_ROWS, REFIT_RATIO * kept)
 
     @property
     def is_drifted(self) -> bool:
         """Whether the stream changed lately."""
         return self.drift_rows > 0
 
-    def take(self, samples: Samples) -> Wants:
+    def take(self, samples: Samples) -> None:
         """Take a message of SAMPLES in."""
         if (held := seat(samples, self.names)) is not None:
             self.seat = held
         rows = labelled(samples, self.names, self.terms, drifted=self.is_drifted)
-        return self.add(rows)
+        self.add(rows)
 
-    def add(self, rows: Column) -> Wants:
+    def add(self, rows: Column) -> None:
         """Take labelled proposals in, `ROW` (k,), in the order in which they became known."""
         if not len(rows):
-            return Wants()
+            return
+        self.first_ms = self.first_ms or int(rows["time_ms"].min())
         self.event_ms = max(self.event_ms, int(rows["time_ms"].max()))
         new = rows["drawn"] & ~np.isin(rows["cell"], self.drawn["cell"])
         at = np.flatnonzero(new)
         new[at] = False
         new[at[np.unique(rows["cell"][at], return_index=True)[1]]] = True
-        began = self._watch(rows[new])
+        self._watch(rows[new])
         self.drawn = np.concatenate([self.drawn, rows[new]])[-MAX_DRAWN:]
         others = np.concatenate([self.others, rows[~new]])
         self.others = _newest(others, MAX_OTHERS // max(1, len(self.names.actions)))
         self.since_fit += len(rows)
-        kept = len(self.drawn) + len(self.others)
-        due = self.since_fit >= max(REFIT_ROWS, REFIT_RATIO * kept)
-        return Wants(due or began is not None, began)
 
     def revise(self, terms: Terms) -> None:
         """Go on under a changed specification; what it calls right otherwise begins anew."""
-        before, self.terms = self.terms, terms
+        before, self.terms, self.must_fit = self.terms, terms, True
         same = [
             before.least.get(name) == terms.least.get(name)
             and before.classes.get(name) == terms.classes.get(name)
@@ -116,7 +122,8 @@ class Learning:
 
     def fit(self, at: datetime) -> Calibration:
         """Fit everything again; the new calibration is in force from here on."""
-        terms, names, self.since_fit = self.terms, self.names, 0
+        terms, names = self.terms, self.names
+        self.since_fit, self.must_fit = 0, False
         rows, drawn = self._recent()
         sets = conformal_sets(rows, names)
         found = signals_of(rows, names, sets, is_probability=terms.is_probability)
@@ -164,19 +171,18 @@ class Learning:
             drawn, rows = self.drawn, np.concatenate([self.drawn, self.others])
         return rows, len(drawn)
 
-    def _watch(self, rows: Column) -> SteppedBack | None:
+    def _watch(self, rows: Column) -> None:
         """Bet on drawn rows, new ones in order, under the calibration that was in force."""
         if self.calibration is None or not len(rows):
-            return None
-        known, began = proposed(rows, self.names), None
+            return
+        known = proposed(rows, self.names)
         error = assess(known, self.calibration, is_probability=self.terms.is_probability).error
         cut = self.calibration.cut_off
         for row, q in zip(rows, error.tolist(), strict=True):
             if self.calibration.weights:
                 self._look_for_drift(q, wrong=bool(row["wrong"]))
             if self.stepped_back is None and _is_cleared(row, q, cut):
-                began = self._suspect(row) or began
-        return began
+                self._suspect(row)
 
     def _look_for_drift(self, error: float, *, wrong: bool) -> None:
         self.drift_rows = max(0, self.drift_rows - 1)
@@ -184,66 +190,24 @@ class Learning:
         if has_drifted(self.drift):
             self.drift, self.drift_rows = np.zeros(len(ODDS)), DRIFT_ROWS
 
-    def _suspect(self, row: Column) -> SteppedBack | None:
+    def _suspect(self, row: Column) -> None:
         time_ms, max_error = int(row["time_ms"]), self.terms.max_error
         if row["trainer"] != self.seat or time_ms < self.floor_ms:
-            return None
+            return
         now = self.suspicion.saw(time_ms, max_error, wrong=bool(row["wrong"]))
         self.suspicion = now
         if not now.is_certain(max_error):
-            return None
-        self.stepped_back = SteppedBack(
+            return
+        self.stepped_back, self.must_fit = self._found(now), True
+        self.suspicion, self.floor_ms, self.drift_rows = NONE, self.event_ms, DRIFT_ROWS
+
+    def _found(self, now: Suspicion) -> SteppedBack:
+        return SteppedBack(
             since_ms=self.event_ms,
             error=now.errors / now.rows,
             lower_bound=now.lower_bound,
             rows=now.rows,
         )
-        self.suspicion, self.floor_ms, self.drift_rows = NONE, self.event_ms, DRIFT_ROWS
-        return self.stepped_back
-
-    def dump(self) -> bytes:
-        """The whole state; the same state gives the same bytes."""
-        known = {
-            "feature_digest": self.terms.feature_digest,
-            "read": {str(partition): self.read[partition] for partition in sorted(self.read)},
-            "mark": self.mark,
-            "actions": self.names.actions,
-            "trainers": self.names.trainers,
-            "seat": self.seat,
-            "since_fit": self.since_fit,
-            "event_ms": self.event_ms,
-            "floor_ms": self.floor_ms,
-            "suspicion": asdict(self.suspicion),
-            "drift": self.drift.tolist(),
-            "drift_rows": self.drift_rows,
-            "stepped_back": self.stepped_back and self.stepped_back.model_dump(mode="json"),
-            "calibration": self.calibration and self.calibration.model_dump(mode="json"),
-            "drawn": len(self.drawn),
-        }
-        head = json.dumps(known, separators=(",", ":")).encode()
-        return zlib.compress(b"\n".join((head, self.drawn.tobytes() + self.others.tobytes())), 1)
-
-    @classmethod
-    def load(cls, data: bytes, terms: Terms) -> "Learning":
-        """What `dump` gave; of other features it begins anew."""
-        head, _, body = zlib.decompress(data).partition(b"\n")
-        known: dict[str, Any] = json.loads(head)
-        learning = cls(terms)
-        if known["feature_digest"] != terms.feature_digest:
-            return learning
-        rows = np.frombuffer(body, ROW)
-        learning.drawn, learning.others = rows[: known["drawn"]], rows[known["drawn"] :]
-        learning.names = Names(known["actions"], known["trainers"])
-        learning.read = {int(partition): read for partition, read in known["read"].items()}
-        for name in ("mark", "seat", "since_fit", "event_ms", "floor_ms", "drift_rows"):
-            setattr(learning, name, known[name])
-        learning.suspicion = Suspicion(**known["suspicion"])
-        learning.drift = np.array(known["drift"])
-        if known["stepped_back"]:
-            learning.stepped_back = SteppedBack.model_validate(known["stepped_back"])
-        if known["calibration"]:
-            learning.calibration = Calibration.model_validate(known["calibration"])
-        return learning
 
 
 def _is_cleared(row: Column, error: float, cut: CutOff | None) -> bool:
