@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import io
 from collections.abc import Callable
+from datetime import datetime
+from itertools import islice
 from typing import Final, TypeVar
 
 import urllib3
@@ -108,6 +110,29 @@ class Objects:
             )
         except ObjectMissingError:
             return None
+
+    async def expired(self, prefix: str, before: datetime, limit: int) -> list[str]:
+        """At most `limit` keys under a prefix of objects that were stored before a time."""
+
+        def find() -> list[str]:
+            listed = self._minio.list_objects(self._bucket, prefix=prefix, recursive=True)
+            old = (x for x in listed if x.last_modified is not None and x.last_modified < before)
+            return [x.object_name for x in islice(old, limit) if x.object_name]
+
+        return await self._call(prefix, find)
+
+    async def keys(self, prefix: str, limit: int) -> list[str]:
+        """At most `limit` keys under a prefix, sorted."""
+
+        def find() -> list[str]:
+            listed = self._minio.list_objects(self._bucket, prefix=prefix, recursive=True)
+            return [x.object_name for x in islice(listed, limit) if x.object_name]
+
+        return sorted(await self._call(prefix, find))
+
+    async def remove(self, key: str) -> None:
+        """Remove an object; absent is as good as removed."""
+        await self._call(key, lambda: self._minio.remove_object(self._bucket, key))
 
     def _read(self, key: str, length: int) -> bytes:
         response = self._minio.get_object(self._bucket, key)

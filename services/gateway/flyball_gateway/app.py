@@ -3,7 +3,7 @@
 from faststream import FastStream
 from faststream.nats import NatsBroker
 
-from flyball_gateway import serving
+from flyball_gateway import archiving, serving
 from flyball_gateway.api.parts import Parts
 from flyball_gateway.identity.entering import Entering
 from flyball_gateway.settings import Settings
@@ -48,6 +48,7 @@ def build(settings: Settings | None = None) -> FastStream:
     tasks.spawn("people", parts.people.follow)
     tasks.spawn("people.sweep", parts.people.sweep)
     health.add("people", parts.people.check)
+    archiving.run(parts, tasks, health)
     if settings.http_port:
         serving.serve(parts, tasks, health)
     return assemble(

@@ -56,7 +56,8 @@ def parts_of(broker: NatsBroker, settings: Settings) -> Parts:
     )
     views = Views(client)
     commands = Commands(specs, Announcer(broker, PipelineApplied), views)
-    recording = Recording(Acts(client, SERVICE))
+    acts = Acts(client, SERVICE)
+    recording = Recording(acts)
     people = People(
         Kv(client, streams.ACCESS, AccessRecord),
         client,
@@ -85,6 +86,7 @@ def parts_of(broker: NatsBroker, settings: Settings) -> Parts:
         delivering=Delivering(client, specs),
         following=Following(client),
         recording=recording,
+        acts=acts,
     )
 
 

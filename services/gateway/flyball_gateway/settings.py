@@ -1,5 +1,7 @@
 """What an operator can set for the gateway, `FLYBALL_GATEWAY_*`."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -33,6 +35,26 @@ class Settings(KitSettings):
         pattern=r"^[a-z]+(,[a-z]+)*$",
         description="Services whose pulse `/v1/health` wants, comma-separated.",
     )
+
+    archive: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Keep AUDIT and VERDICTS in S3; `auto`: where S3 keys are set. Off, VERDICTS is "
+        "purged behind its other readers.",
+    )
+    archive_every_s: int = Field(
+        default=600, ge=1, le=600, description="An entry is archived after so many seconds at most."
+    )
+    archive_verdict_days: int = Field(
+        default=30, ge=1, le=3650, description="How long archived VERDICTS are kept."
+    )
+    archive_control_days: int = Field(
+        default=400, ge=1, le=3650, description="How long archived AUDIT is kept."
+    )
+
+    @property
+    def archives(self) -> bool:
+        """Whether there is an archive."""
+        return self.archive == "on" or (self.archive == "auto" and bool(self.s3_access_key))
 
     @property
     def url(self) -> str:

@@ -18,6 +18,7 @@ from flyball_gateway.records.following import Following
 from flyball_gateway.records.reading import Reading
 from flyball_gateway.settings import Settings
 from flyball_gateway.store import Specs
+from flyball_kit.acts import Acts
 from flyball_kit.kv import Kv
 from flyball_proto.commands import Apply, ApplyReply
 from flyball_proto.deployments import ActiveModel
@@ -54,3 +55,4 @@ class Parts:
     delivering: Delivering
     following: Following
     recording: Recording
+    acts: Acts
