@@ -116,7 +116,7 @@ def judged(draw: st.DrawFn, kind: type[c.Decisions] | type[c.Verdicts]) -> Any:
     classes = tuple(draw(st.lists(NAMES, max_size=3)))
     told = (classes, draw(column(c.U8, n if classes else 0, max(1, len(classes)))))
     if kind is c.Decisions:
-        return c.Decisions(*common, *told)
+        return c.Decisions(*common, *told, draw(doubts()))
     reasons = tuple(draw(st.lists(st.text(max_size=20), max_size=3)))
     return c.Verdicts(
         *common,
@@ -127,7 +127,24 @@ def judged(draw: st.DrawFn, kind: type[c.Decisions] | type[c.Verdicts]) -> Any:
         draw(column(c.U16, n, len(reasons) + 1)),
         class_name=told[0],
         class_index=told[1],
+        policy_hash=draw(NAMES),
+        assessment=draw(assessments()),
     )
+
+
+@st.composite
+def doubts(draw: st.DrawFn) -> c.Doubts:
+    proposals, width = draw(st.integers(0, 4)), draw(st.integers(0, 3))
+    if not proposals:
+        return c.Doubts()
+    signals = [draw(column(c.F32, proposals)) for _ in range(2)]
+    return c.Doubts(*signals, draw(arrays.arrays(c.F32, (proposals, width))))
+
+
+@st.composite
+def assessments(draw: st.DrawFn) -> c.Assessment:
+    proposals = draw(st.integers(0, 4))
+    return c.Assessment(*(draw(column(c.F32, proposals)) for _ in c.ASSESSED))
 
 
 COUNTS = st.integers(0, 2**63)
@@ -146,6 +163,7 @@ TALLIES = st.builds(
 def samples(draw: st.DrawFn) -> c.Samples:
     n, width = draw(st.integers(0, 6)), draw(st.integers(1, 4))
     models = tuple(draw(st.lists(MODELS, min_size=1, max_size=3)))
+    actions = tuple(draw(st.lists(NAMES, max_size=3)))
     return c.Samples(
         draw(NAMES),
         draw(NAMES),
@@ -164,6 +182,11 @@ def samples(draw: st.DrawFn) -> c.Samples:
         tuple(draw(st.lists(TALLIES, max_size=2))),
         draw(COUNTS),
         draw(st.sampled_from([1.0, 0.5, 2.0**-20])),
+        actions,
+        draw(column(c.U8, n, len(actions) + 1)),
+        draw(column(c.U8, n, len(c.Category))),
+        draw(column(c.F32, n)),
+        draw(column(c.F32, n)),
     )
 
 
