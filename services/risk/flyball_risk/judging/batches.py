@@ -198,4 +198,4 @@ def _hold(
         return
     clock_ms = partition.recent.clock_ms
     hold = waiting_of(batch, i, proposal, ruling, policy, clock_ms, stored_ms)
-    partition.open(hold, context_of(batch, i, hold, partition), policy)
+    partition.open(hold, context_of(batch, i, proposal, hold, partition), policy)

@@ -13,6 +13,8 @@ from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import Proposal, Ruling
 
 MAX_NEIGHBOURS: Final = 8
+SIGNALS: Final = ("error", "confidence", "credibility", "novelty", "disagreement", "age_ms")
+"""What a person is shown of what was found about a proposal."""
 MAX_TOLD: Final = 500
 """Holds of one output with neighbours and history; of further ones only features and signals."""
 
@@ -46,23 +48,24 @@ def waiting_of(
     )
 
 
-def context_of(batch: Decisions, i: int, hold: Waiting, partition: Partition) -> Context:
+def context_of(
+    batch: Decisions, i: int, proposal: Proposal, hold: Waiting, partition: Partition
+) -> Context:
     """What is known beside the hold of row `i`, before this row counts in it.
 
     Neighbours are known only where a budget of groups is configured: nobody else counts groups.
     """
     doubts = batch.doubts
     p = int(np.count_nonzero(batch.action_index[:i]))
-    named = {"novelty": doubts.novelty, "disagreement": doubts.disagreement}
-    signals = {name: column[p] for name, column in named.items() if len(column)}
+    signals = signals_of({name: getattr(proposal, name) for name in SIGNALS})
     feature = tuple(doubts.feature[p].tolist()) if len(doubts.feature) else ()
     if len(partition.changes.context) >= MAX_TOLD:
-        return Context(hold.decision, feature, signals_of(signals))
+        return Context(hold.decision, feature, signals)
     near = partition.recent.neighbours(hold.element, hold.label_set, MAX_NEIGHBOURS)
     return Context(
         decision=hold.decision,
         feature=feature,
-        signal=signals_of(signals),
+        signal=signals,
         neighbour=tuple(
             Neighbour(element, f"{label}={value}", time_ms)
             for element, (label, value), time_ms in near
