@@ -82,3 +82,17 @@ def gravest(records: Iterable[BreakerRecord]) -> BreakerRecord | None:
     """A pipeline's breaker: the gravest of its partitions'; None while all are closed."""
     not_closed = [r for r in records if r.state != "closed"]
     return max(not_closed, key=lambda r: (GRAVER.index(r.state), r.number, not r.by), default=None)
+
+
+def by_pipeline(records: Iterable[BreakerRecord]) -> dict[str, BreakerRecord]:
+    """The breakers of pipelines that are not closed."""
+    found: dict[str, list[BreakerRecord]] = {}
+    for record in records:
+        found.setdefault(record.pipeline, []).append(record)
+    worst = {name: gravest(of_one) for name, of_one in found.items()}
+    return {name: record for name, record in worst.items() if record is not None}
+
+
+def words_of(record: BreakerRecord | None) -> str:
+    """The state and why; empty while it is closed."""
+    return f"{record.state}: {record.reason}" if record is not None else ""

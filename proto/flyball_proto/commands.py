@@ -75,6 +75,11 @@ class PipelineStatus(Wire):
     reason: str | None = Field(default=None, description="Why this model is active.")
     stopped: Stop | None = Field(default=None, description="Set while a person has stopped it.")
     open_holds: int = Field(default=0, description="Decisions that wait for a person.")
+    breaker: str = Field(
+        default="",
+        description="`open: …` or `trial: …` while it has stepped back by itself, and why; "
+        "empty = it has not.",
+    )
     awaited: tuple[str, ...] = Field(
         default=(), description="What happens next and when, one sentence each."
     )

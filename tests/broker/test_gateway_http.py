@@ -20,6 +20,7 @@ from tests.unit.test_gateway_http_values import verdicts
 from flyball_kit.kv import Kv
 from flyball_local.embedded import ports
 from flyball_proto import headers, streams, subjects
+from flyball_proto.breakers import BreakerReply
 from flyball_proto.columns import encode_verdicts
 from flyball_proto.commands import (
     AccessReply,
@@ -89,6 +90,7 @@ ROUTES = {
     "POST /v1/holds/p.7.0/deny": "approver admin",
     "POST /v1/pipelines/p/stop": "operator approver engineer admin",
     "POST /v1/pipelines/p/resume": "operator admin",
+    "POST /v1/pipelines/p/reset-breaker": "operator admin",
     "GET /v1/audit": "engineer admin",
 }
 BODIES = {
@@ -363,6 +365,14 @@ async def test_stop_resume_and_answers_reach_risk_with_who_and_why(world, http, 
     assert Hold.model_validate_json(answer.content) == approved
     answer = await http.post("/v1/pipelines/p/resume", json={}, headers=admin)
     assert (answer.status_code, answer.json()) == (409, failure.model_dump())
+    reset = await gateway_world.answering(
+        risk, "cmd.risk.reset-breaker", BreakerReply(ok=True, changed=True)
+    )
+    path = "/v1/pipelines/p/reset-breaker"
+    assert (await http.post(path, json={}, headers=admin)).status_code == 422
+    answer = await http.post(path, json={"why": "all is well"}, headers=admin)
+    assert answer.json() == {"changed": True}
+    assert reset == [{"pipeline": "p", "by": "root", "why": "all is well"}]
     await risk.close()
     assert stopped == [{"pipeline": "p", "by": "root", "why": "smoke"}]
     assert answered == [{"hold": "p.7.0", "answer": "approve", "by": "root", "why": "I know"}]

@@ -10,6 +10,7 @@ from tests.broker import chain
 from flyball_gateway.awaited.awaiting import MAX_SENTENCES, awaited
 from flyball_gateway.awaited.phrases import listed, span, thousands
 from flyball_gateway.awaited.situation import Situation
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.deployments import ActiveModel, Canary, Pin
 from flyball_proto.holds import Stop
 from flyball_proto.progress import Comparison, Standings, TrainerProgress
@@ -109,6 +110,16 @@ def now(*progress: TrainerProgress, **given: Any) -> Situation:
 
 
 STOP = Stop(pipeline="congestion", stopped=True, by="ann", why="works", at=NOW)
+BREAKER = BreakerRecord(
+    pipeline="congestion",
+    partition=0,
+    state="open",
+    number=1,
+    reason="40% of 100 proposals are high-risk",
+    clock_ms=1_000,
+    until_ms=301_000,
+    at=NOW,
+)
 PIN = Pin(by="ann", why="works", at=NOW)
 CANARY = Canary(digest="c", trainer="recent", feature_digest=DIGEST, step=1, percent=25, since=NOW)
 DAY = {"season_ms": 24 * HOUR_MS, "season_left_ms": 3 * HOUR_MS}
@@ -125,6 +136,20 @@ SAID = (
         (now(deployment=None), ["no model answers yet: baseline is the first"]),
         (now(stop=STOP), ["stopped by ann: nothing is sent until flyball resume congestion"]),
         (now(stop=STOP.model_copy(update={"stopped": False})), []),
+        (
+            now(breaker=BREAKER),
+            [
+                (
+                    "the breaker is open, nothing is sent: 40% of 100 proposals are high-risk; a "
+                    "trial begins after about 5 min more of data, or flyball breaker reset "
+                    "congestion"
+                )
+            ],
+        ),
+        (
+            now(breaker=BREAKER.model_copy(update={"state": "trial"})),
+            ["the breaker is in a trial: a tenth of the elements are acted on"],
+        ),
         (now(open_holds=1), ["1 decision waits for a person: flyball holds list"]),
         (now(open_holds=3), ["3 decisions wait for a person: flyball holds list"]),
         (

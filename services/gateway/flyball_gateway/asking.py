@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from flyball_gateway.identity.access import Act, Person, may, who_may
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto import subjects
+from flyball_proto.breakers import BreakerReply, ResetBreaker
 from flyball_proto.commands import (
     AnswerHold,
     Apply,
@@ -104,6 +105,16 @@ class Asking:
         await self.check(person, "resume", f"pipeline {pipeline}")
         command = ResumePipeline(pipeline=pipeline, by=person.name, why=why)
         return _state(await self._ask("risk", "resume", command, StopReply), pipeline)
+
+    async def reset_breaker(self, person: Person, pipeline: str, why: str) -> bool:
+        """Close a pipeline's breaker; whether it was not closed.
+
+        Raises:
+            ForbiddenError, RefusedError, TransientError: as `answer`.
+        """
+        await self.check(person, "resume", f"the breaker of {pipeline}")
+        command = ResetBreaker(pipeline=pipeline, by=person.name, why=why)
+        return (await self._ask("risk", "reset-breaker", command, BreakerReply)).changed
 
     async def apply(
         self, person: Person, documents: Sequence[dict[str, object]], why: str

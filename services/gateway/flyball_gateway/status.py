@@ -8,6 +8,7 @@ from typing import Any
 from flyball_gateway.applying import Known, key_of
 from flyball_gateway.awaited.awaiting import awaited
 from flyball_gateway.awaited.situation import Situation
+from flyball_proto.breakers import BreakerRecord, words_of
 from flyball_proto.commands import PipelineStatus
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Stop
@@ -32,6 +33,7 @@ class Around:
     arrived: Mapping[str, bool | None] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     runtimes: Sequence[RuntimeState] = ()
+    breakers: Mapping[str, BreakerRecord] = field(default_factory=dict)
 
 
 def statuses(
@@ -62,6 +64,7 @@ def _status(
         around.open_holds.get(name, 0),
         around.arrived.get(source.name),
         around.refused.get(source.name, 0),
+        around.breakers.get(name),
     )
     return PipelineStatus(
         pipeline=name,
@@ -70,6 +73,7 @@ def _status(
         revision=known.revisions[key_of(pipeline)],
         stopped=stop if stop is not None and stop.stopped else None,
         open_holds=now.open_holds,
+        breaker=words_of(now.breaker),
         awaited=awaited(now),
         runtimes=tuple(runtimes),
         disagree=disagreement(record.epoch, runtimes, around.at) if record else "",

@@ -10,11 +10,13 @@ import sys
 
 from flyball_local.cli import (
     accounting,
+    breaking,
     holding,
     looking,
     models,
     people,
     playing,
+    policies,
     proving,
     quarantine,
     running,
@@ -26,12 +28,14 @@ from flyball_local.exits import EXIT_INTERRUPTED, exit_code, sentence
 __all__ = [
     "accounting",
     "app",
+    "breaking",
     "holding",
     "looking",
     "main",
     "models",
     "people",
     "playing",
+    "policies",
     "proving",
     "quarantine",
     "running",

@@ -70,6 +70,7 @@ def _facts(found: PipelineStatus, now: datetime) -> Iterable[tuple[str, str]]:
     if found.stopped and found.stopped.stopped:
         why = f": {found.stopped.why}" if found.stopped.why else ""
         yield "stopped", f"by {found.stopped.by}, {ago(found.stopped.at, now)}{why}"
+    yield "breaker", found.breaker
     yield "holds", f"{found.open_holds} open: flyball holds list" if found.open_holds else ""
     for i, sentence in enumerate(found.awaited):
         yield "" if i else "awaited", sentence

@@ -7,7 +7,17 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 
-from flyball_gateway.api import errors, events, history, holding, login, looking, models, steering
+from flyball_gateway.api import (
+    breaking,
+    errors,
+    events,
+    history,
+    holding,
+    login,
+    looking,
+    models,
+    steering,
+)
 from flyball_gateway.api.describing import page
 from flyball_gateway.api.entrance import COOKIE, Entrance
 from flyball_gateway.api.parts import Parts
@@ -35,7 +45,7 @@ def build_api(parts: Parts, entrance: Entrance) -> FastAPI:
         redoc_url=None,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    modules = (looking, models, history, holding, steering, events, login)
+    modules = (looking, models, history, holding, steering, breaking, events, login)
     routers = [module.routes(parts, entrance) for module in modules]
     for router in routers:
         app.include_router(router)

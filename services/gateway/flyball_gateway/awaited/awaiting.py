@@ -9,6 +9,7 @@ from typing import Final
 from flyball_gateway.awaited import comparing, training
 from flyball_gateway.awaited.phrases import span, thousands
 from flyball_gateway.awaited.situation import Situation
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.spec import BASELINE, Metric
 
 MAX_SENTENCES: Final = 6
@@ -34,6 +35,8 @@ def _of_people(now: Situation) -> Iterable[str]:
     name, seat = now.pipeline.name, now.deployment
     if now.stop is not None and now.stop.stopped:
         yield f"stopped by {now.stop.by}: nothing is sent until flyball resume {name}"
+    if now.breaker is not None:
+        yield from _of_breaker(now, now.breaker)
     if now.open_holds:
         waits = "decision waits" if now.open_holds == 1 else "decisions wait"
         yield f"{now.open_holds} {waits} for a person: flyball holds list"
@@ -41,6 +44,18 @@ def _of_people(now: Situation) -> Iterable[str]:
         yield f"pinned by {seat.pinned.by}: no model moves by itself until it is unpinned"
     elif seat is not None and seat.frozen:
         yield "frozen after a second rollback: no model moves by itself until a person decides"
+
+
+def _of_breaker(now: Situation, found: BreakerRecord) -> Iterable[str]:
+    """Why it is advisory by itself, and what ends that."""
+    if found.state == "trial":
+        yield "the breaker is in a trial: a tenth of the elements are acted on"
+        return
+    left_ms = found.until_ms - now.now_ms if now.now_ms else found.until_ms - found.clock_ms
+    yield (
+        f"the breaker is open, nothing is sent: {found.reason}; a trial begins "
+        f"{now.when(left_ms) or 'later'}, or flyball breaker reset {now.pipeline.name}"
+    )
 
 
 def _no_metric(now: Situation) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from flyball_gateway.awaited.phrases import span
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Stop
 from flyball_proto.progress import Standings, TrainerProgress
@@ -39,6 +40,7 @@ class Situation:
     open_holds: int = 0
     arrived: bool | None = None
     refused: int = 0
+    breaker: BreakerRecord | None = None
 
     @cached_property
     def trainers(self) -> tuple[TrainerProgress, ...]:

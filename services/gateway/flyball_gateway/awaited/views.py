@@ -16,6 +16,7 @@ from flyball_kit import clock
 from flyball_kit.errors import TransientError
 from flyball_kit.kv import Kv
 from flyball_proto import streams, subjects
+from flyball_proto.breakers import BreakerRecord, by_pipeline
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
 from flyball_proto.runtimes import RuntimeState
@@ -66,6 +67,7 @@ class Views:
             dict(zip(sources, arrived, strict=True)),
             refused,
             tuple(runtimes.values()),
+            by_pipeline((await self._all(streams.BREAKERS, BreakerRecord)).values()),
         )
 
     async def _all(self, bucket: Bucket, kind: type[T]) -> Mapping[str, T]:

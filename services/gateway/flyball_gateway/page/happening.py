@@ -6,6 +6,7 @@ from typing import Final
 from flyball_gateway.page import wording
 from flyball_gateway.picturing.picture import Loop, Picture
 from flyball_gateway.picturing.tallies import NOTHING
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.holds import Hold
 
 SHOWN: Final = 60
@@ -19,6 +20,7 @@ _MEANING: Final = {
     "deny": "not sent: too risky",
     "advise": "recorded only",
     "withhold": "left alone at random, to measure what acting changes",
+    "superseded": "not sent: another pipeline changes the same at this element",
 }
 _MOODS: Final = {"plain": "·", "good": "▲", "careful": "!", "bad": "✕"}
 
@@ -34,6 +36,8 @@ def alarms(picture: Picture, loop: Loop | None) -> str:
             f"{escape(stop.by)} at {wording.clock(stop.at, picture.at)} UTC{why}. Decisions are still "
             "made and judged; no action goes out until a person resumes it.</div>"
         )
+    if loop and loop.breaker:
+        found.append(_of_breaker(picture, loop.breaker))
     if picture.stale_since is not None:
         found.append(
             '<div class="alarm stale" role="alert"><strong>◌ Out of date</strong> since '
@@ -48,6 +52,20 @@ def alarms(picture: Picture, loop: Loop | None) -> str:
                 f"{part.health}</strong>: {reason}</div>"
             )
     return "".join(found)
+
+
+def _of_breaker(picture: Picture, found: BreakerRecord) -> str:
+    name = "The breaker is open" if found.state == "open" else "The breaker is in a trial"
+    then = (
+        "Decisions are judged and recorded only, until a trial goes well or a person resets it: "
+        f"<code>flyball breaker reset {escape(found.pipeline)}</code>"
+        if found.state == "open"
+        else "A tenth of the elements are acted on, to see whether it may close."
+    )
+    return (
+        f'<div class="alarm breaker" role="alert"><strong>◐ {name}</strong> since '
+        f"{wording.clock(found.at, picture.at)} UTC: {escape(found.reason)}. {then}</div>"
+    )
 
 
 def verdicts(loop: Loop) -> str:

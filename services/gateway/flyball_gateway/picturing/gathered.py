@@ -19,6 +19,7 @@ from flyball_gateway.picturing.rates import Pulses
 from flyball_gateway.picturing.tallies import Tally
 from flyball_gateway.picturing.telling import line_of
 from flyball_proto import columns
+from flyball_proto.breakers import BreakerRecord, gravest
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
@@ -50,6 +51,7 @@ class Gathered:
         self._progress: dict[str, TrainerProgress] = {}
         self._runtimes: dict[str, RuntimeState] = {}
         self._stops: dict[str, Stop] = {}
+        self._breakers: dict[str, BreakerRecord] = {}
         self._holds: dict[str, Hold] = {}
         self._lines: dict[str, deque[Line]] = {}
         self._changes: dict[str, Line] = {}
@@ -92,6 +94,10 @@ class Gathered:
     def stop(self, key: str, value: Stop | None) -> None:
         """Whether a person has stopped a pipeline."""
         _put(self._stops, key, value)
+
+    def breaker(self, key: str, value: BreakerRecord | None) -> None:
+        """What the breaker of a partition does."""
+        _put(self._breakers, key, value)
 
     def hold(self, key: str, value: Hold | None) -> None:
         """A decision that waits, or waited; only those that wait are kept."""
@@ -143,6 +149,7 @@ class Gathered:
             (h for h in self._holds.values() if h.pipeline == name),
             key=lambda h: (h.expires_ms, h.id),
         )
+        breaker = gravest(b for b in self._breakers.values() if b.pipeline == name)
         progress = tuple(p for p in self._progress.values() if p.pipeline == name)
         situation = Situation(
             pipeline,
@@ -155,6 +162,7 @@ class Gathered:
             self._stops.get(name),
             len(waiting),
             False if self.nothing_arrived else None,
+            breaker=breaker,
         )
         return Loop(
             name=name,
@@ -171,6 +179,7 @@ class Gathered:
             standings=standings,
             progress=progress,
             stop=self._stops.get(name),
+            breaker=breaker,
             holds=tuple(waiting[:MAX_HOLDS]),
             open_holds=len(waiting),
             stages=self.pulses.stages(name, at_s),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
@@ -113,6 +114,8 @@ class Loop:
     standings: Standings | None = None
     progress: tuple[TrainerProgress, ...] = ()
     stop: Stop | None = None
+    breaker: BreakerRecord | None = None
+    """None = closed."""
     holds: tuple[Hold, ...] = ()
     open_holds: int = 0
     stages: tuple[Stage, ...] = ()

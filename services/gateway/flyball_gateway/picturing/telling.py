@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from flyball_gateway.picturing.picture import Line, Mood
-from flyball_proto import deployments, events, holds, judgements, outcomes
+from flyball_proto import breakers, deployments, events, holds, judgements, outcomes
 from flyball_proto.events import Event
 
 DIGEST_CHARS: Final = 8
@@ -38,6 +38,7 @@ _TOLD: Final[tuple[type[Event], ...]] = (
     holds.Stopped,
     holds.Resumed,
     holds.ActionsStopped,
+    breakers.BreakerTurned,
     outcomes.ActionRejected,
     outcomes.ActionsUnacknowledged,
 )
@@ -264,6 +265,17 @@ def _stopped(e: holds.Stopped) -> str:
 @_teller(holds.Resumed, "good")
 def _resumed(e: holds.Resumed) -> str:
     return f"{e.by} let the pipeline act again{': ' + e.why if e.why else ''}."
+
+
+@_teller(breakers.BreakerTurned, "bad")
+def _breaker_turned(e: breakers.BreakerTurned) -> str:
+    found = e.breaker
+    what = {
+        "open": "The breaker opened, nothing is sent",
+        "trial": "The breaker tries a tenth of the elements",
+        "closed": "The breaker closed, actions go out again",
+    }
+    return sentence(f"{what[found.state]} (partition {found.partition}): {found.reason}")
 
 
 @_teller(holds.ActionsStopped, "careful")

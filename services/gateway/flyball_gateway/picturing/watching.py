@@ -29,6 +29,7 @@ from flyball_kit import clock
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.columns import BatchError, decode_verdicts
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
@@ -84,6 +85,7 @@ class Watch:
             ),
             "deployments": lambda: self._follow(streams.DEPLOYMENTS, ActiveModel, take.deployment),
             "holds": lambda: self._follow(streams.HOLDS, Hold, take.hold),
+            "breakers": lambda: self._follow(streams.BREAKERS, BreakerRecord, take.breaker),
             "stops": lambda: self._follow(streams.STOPS, Stop, take.stop),
             "runtimes": lambda: self._follow(streams.RUNTIMES, RuntimeState, take.runtime),
             "progress": lambda: self._follow(streams.PROGRESS, TrainerProgress, take.progress),
