@@ -42,7 +42,7 @@ def build(settings: Settings | None = None) -> FastStream:
     tasks, health = Tasks(SERVICE), Health()
     parts = serving.parts_of(broker, settings)
     _hear_of_pipelines(broker, parts)
-    _hear_of_people(broker, Entering(parts.people, parts.recording, settings.url))
+    _hear_of_people(broker, _entering(parts, settings))
     tasks.spawn("untold", parts.commands.announce_untold)
     tasks.spawn("open-holds", parts.views.follow_holds)
     tasks.spawn("people", parts.people.follow)
@@ -59,6 +59,10 @@ def build(settings: Settings | None = None) -> FastStream:
         health=health,
         description="Where people and programs see and steer the loop.",
     )
+
+
+def _entering(parts: Parts, settings: Settings) -> Entering:
+    return Entering(parts.people, parts.recording, settings.url, parts.asking.withdraw)
 
 
 def _hear_of_pipelines(broker: NatsBroker, parts: Parts) -> None:

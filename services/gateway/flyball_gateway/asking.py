@@ -18,16 +18,29 @@ from flyball_proto import subjects
 from flyball_proto.breakers import BreakerReply, ResetBreaker
 from flyball_proto.commands import (
     AnswerHold,
+    AnswerHolds,
     Apply,
     ApplyReply,
     HoldReply,
+    HoldsReply,
     Reply,
     ResumePipeline,
     StopPipeline,
     StopReply,
+    WithdrawApprovals,
+    WithdrawReply,
 )
 from flyball_proto.events import Wire
-from flyball_proto.holds import Hold, Stop
+from flyball_proto.holds import Hold, ReasonCode, Stop
+from flyball_proto.reviews import (
+    AnswerReview,
+    Judgement,
+    Review,
+    ReviewReply,
+    ReviewSummary,
+    SummariseReviews,
+    SummaryReply,
+)
 
 TIMEOUT_S: Final = 10.0
 """Risk answers within 5 s, also when it has to say that it does not know yet."""
@@ -70,7 +83,12 @@ class Asking:
         self._still, self._forbidden = still, forbidden
 
     async def answer(
-        self, person: Person, hold: str, answer: Literal["approve", "deny"], why: str
+        self,
+        person: Person,
+        hold: str,
+        answer: Literal["approve", "deny"],
+        why: str,
+        code: ReasonCode = "other",
     ) -> Hold:
         """Approve or deny a decision that waits; returns it as it is afterwards.
 
@@ -80,11 +98,54 @@ class Asking:
             TransientError: Risk did not answer; whether it was done shows in the hold.
         """
         await self.check(person, "answer", f"hold {hold}")
-        command = AnswerHold(hold=hold, answer=answer, by=person.name, why=why)
+        command = AnswerHold(hold=hold, answer=answer, by=person.name, why=why, code=code)
         reply = await self._ask("risk", "answer-hold", command, HoldReply)
         if reply.hold is None:
             raise RefusedError("no-hold", f"risk answered {hold} without saying what became of it")
         return reply.hold
+
+    async def answer_many(self, person: Person, command: AnswerHolds) -> HoldsReply:
+        """Approve or deny many; each is judged by itself, and those refused are named.
+
+        Raises:
+            ForbiddenError, RefusedError, TransientError: as `answer`.
+        """
+        await self.check(person, "answer", f"{command.expected} holds")
+        return await self._ask("risk", "answer-holds", command, HoldsReply)
+
+    async def withdraw(self, name: str, by: str, why: str) -> tuple[str, ...]:
+        """Let approvals of somebody whose access ended count no longer; returns the holds.
+
+        Raises:
+            RefusedError, TransientError: as `answer`.
+        """
+        command = WithdrawApprovals(name=name, by=by, why=why)
+        return (await self._ask("risk", "withdraw-approvals", command, WithdrawReply)).holds
+
+    async def review(self, person: Person, review: str, answer: Judgement, why: str) -> Review:
+        """Say whether a decision was right; it changes no decision.
+
+        Raises:
+            ForbiddenError, RefusedError, TransientError: as `answer`.
+        """
+        await self.check(person, "answer", f"review {review}")
+        command = AnswerReview(id=review, answer=answer, by=person.name, why=why)
+        reply = await self._ask("risk", "answer-review", command, ReviewReply)
+        if reply.review is None:
+            raise RefusedError("no-review", f"risk answered {review} without saying what it is now")
+        return reply.review
+
+    async def review_summary(self, pipeline: str) -> ReviewSummary:
+        """What people found when they looked at decisions.
+
+        Raises:
+            RefusedError, TransientError: as `answer`.
+        """
+        command = SummariseReviews(pipeline=pipeline)
+        reply = await self._ask("risk", "summarise-reviews", command, SummaryReply)
+        if reply.summary is None:
+            raise RefusedError("no-summary", f"risk answered about {pipeline} without a summary")
+        return reply.summary
 
     async def stop(self, person: Person, pipeline: str, why: str) -> Stop:
         """Stop a pipeline: no action of it is stored after this returns.

@@ -16,6 +16,7 @@ from flyball_gateway.api import (
     login,
     looking,
     models,
+    reviewing,
     steering,
 )
 from flyball_gateway.api.describing import page
@@ -45,7 +46,7 @@ def build_api(parts: Parts, entrance: Entrance) -> FastAPI:
         redoc_url=None,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    modules = (looking, models, history, holding, steering, breaking, events, login)
+    modules = (looking, models, history, holding, reviewing, steering, breaking, events, login)
     routers = [module.routes(parts, entrance) for module in modules]
     for router in routers:
         app.include_router(router)

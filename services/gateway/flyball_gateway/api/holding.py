@@ -11,7 +11,11 @@ from flyball_gateway.api.looking import pipeline_of
 from flyball_gateway.api.parts import Parts
 from flyball_gateway.identity.access import Person
 from flyball_gateway.records.rows import MAX_ROWS
-from flyball_proto.holds import MAX_WHY_CHARS, Hold
+from flyball_kit.kv import Kv
+from flyball_proto import streams
+from flyball_proto.beside import HoldCounts, counted, named_features
+from flyball_proto.commands import AnswerHolds, HoldsReply, NotAnswered
+from flyball_proto.holds import MAX_BULK, MAX_WHY_CHARS, Hold, HoldContext, Nearby, ReasonCode
 
 
 class Why(BaseModel):
@@ -20,11 +24,57 @@ class Why(BaseModel):
     why: str = Field(default="", max_length=MAX_WHY_CHARS)
 
 
+class Reason(Why):
+    """Why a person answers so, in words and as a code that is counted."""
+
+    code: ReasonCode = "other"
+
+
+class ManyAnswer(Reason):
+    """One answer to many open holds; see `cmd.risk.answer-holds`."""
+
+    answer: Literal["approve", "deny"]
+    expected: int = Field(ge=1, le=MAX_BULK, description="How many open ones are meant.")
+    holds: tuple[str, ...] = Field(default=(), max_length=MAX_BULK)
+    pipeline: str | None = Field(default=None, min_length=1, max_length=64)
+    element: str | None = Field(default=None, min_length=1, max_length=128)
+    action: str | None = Field(default=None, min_length=1, max_length=64)
+    labels: dict[str, str] = Field(default={}, max_length=8)
+    older_than_s: float | None = Field(default=None, ge=0)
+
+
+class Answered(BaseModel):
+    """What became of many holds."""
+
+    ended: int
+    states: dict[str, str] = Field(description="Hold to its state now.")
+    refused: list[NotAnswered]
+
+
+class Beside(BaseModel):
+    """What a person needs to see beside a hold."""
+
+    features: dict[str, float | None] = Field(description="By name; null = missing.")
+    signals: dict[str, float]
+    neighbours: list[Nearby]
+    history: list[str]
+
+
+class HoldShown(Hold):
+    """A hold, and what stands beside it."""
+
+    context: Beside | None = Field(default=None, description="null = none is recorded.")
+
+
 def routes(parts: Parts, entrance: Entrance) -> APIRouter:
     """Those who read see them, those who may answer them do."""
     router = APIRouter(prefix="/v1", tags=["holds"])
     reader = entrance.needs("read")
     read: dict[str, Any] = {"openapi_extra": roles_of("read")}
+
+    async def recorded(pipeline: str | None) -> list[Hold]:
+        prefix = "" if pipeline is None else f"{(await pipeline_of(parts, pipeline)).name}."
+        return [hold for hold, _ in (await parts.holds.items(prefix)).values()]
 
     @router.get("/holds", **read)
     async def holds(
@@ -34,36 +84,74 @@ def routes(parts: Parts, entrance: Entrance) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 100,
     ) -> list[Hold]:
         """Decisions that wait or waited for a person: the open ones that expire first, first."""
-        prefix = "" if pipeline is None else f"{(await pipeline_of(parts, pipeline)).name}."
-        found = [hold for hold, _ in (await parts.holds.items(prefix)).values()]
-        found = [hold for hold in found if state in ("all", hold.state)]
+        found = [hold for hold in await recorded(pipeline) if state in ("all", hold.state)]
         found.sort(key=lambda hold: (hold.state != "open", hold.expires_ms, hold.id))
         return found[:limit]
 
+    @router.get("/holds/summary", **read)
+    async def summary(
+        _: Annotated[Person, reader],
+        pipeline: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> HoldCounts:
+        """How many there are, by state, action and reason code of the answer."""
+        return counted(await recorded(pipeline))
+
     @router.get("/holds/{hold}", **read)
-    async def one_hold(hold: str, _: Annotated[Person, reader]) -> Hold:
-        """One of them."""
-        found, _revision = await parts.holds.load(hold) if _is_key(hold) else (None, 0)
+    async def one_hold(hold: str, _: Annotated[Person, reader]) -> HoldShown:
+        """One of them, with what stands beside it."""
+        found, _revision = await parts.holds.load(hold) if is_key(hold) else (None, 0)
         if found is None:
             raise ApiError(404, "not-found", f"hold {hold[:100]}: found none; see /v1/holds")
-        return found
+        return HoldShown(**found.model_dump(), context=await beside(parts, found))
 
-    @router.post("/holds/{hold}/approve", openapi_extra=roles_of("answer"))
-    async def approve(
-        hold: str, body: Why, person: Annotated[Person, entrance.needs("answer")]
-    ) -> Hold:
-        """Let a decision that waits be carried out."""
-        return await parts.asking.answer(person, hold, "approve", body.why)
-
-    @router.post("/holds/{hold}/deny", openapi_extra=roles_of("answer"))
-    async def deny(
-        hold: str, body: Why, person: Annotated[Person, entrance.needs("answer")]
-    ) -> Hold:
-        """End a decision that waits, without carrying it out."""
-        return await parts.asking.answer(person, hold, "deny", body.why)
-
+    _add_answers(router, parts, entrance)
     return router
 
 
-def _is_key(hold: str) -> bool:
-    return len(hold) <= 200 and all(hold.split(".")) and not set(hold) & set("*> \t\r\n")
+def _add_answers(router: APIRouter, parts: Parts, entrance: Entrance) -> None:
+    answers: dict[str, Any] = {"openapi_extra": roles_of("answer")}
+
+    @router.post("/holds/answer", **answers)
+    async def many(
+        body: ManyAnswer, person: Annotated[Person, entrance.needs("answer")]
+    ) -> Answered:
+        """Answer many decisions that wait; none, when there are not as many as expected."""
+        command = AnswerHolds(**body.model_dump(), by=person.name)
+        reply: HoldsReply = await parts.asking.answer_many(person, command)
+        return Answered(ended=reply.ended, states=reply.states, refused=list(reply.refused))
+
+    @router.post("/holds/{hold}/approve", **answers)
+    async def approve(
+        hold: str, body: Reason, person: Annotated[Person, entrance.needs("answer")]
+    ) -> Hold:
+        """Let a decision that waits be carried out; one that takes two goes on waiting."""
+        return await parts.asking.answer(person, hold, "approve", body.why, body.code)
+
+    @router.post("/holds/{hold}/deny", **answers)
+    async def deny(
+        hold: str, body: Reason, person: Annotated[Person, entrance.needs("answer")]
+    ) -> Hold:
+        """End a decision that waits, without carrying it out."""
+        return await parts.asking.answer(person, hold, "deny", body.why, body.code)
+
+
+async def beside(parts: Parts, hold: Hold) -> Beside | None:
+    """What stands beside a hold; None when nothing is recorded."""
+    contexts: Kv[HoldContext] = Kv(parts.client, streams.CONTEXTS, HoldContext)
+    context, _ = await contexts.load(hold.id)
+    if context is None:
+        return None
+    known = (await parts.specs.known()).catalogue
+    pipeline = known.pipelines.get(hold.pipeline)
+    source = known.sources.get(pipeline.spec.source) if pipeline else None
+    return Beside(
+        features=named_features(context, pipeline, source),
+        signals=dict(context.signals),
+        neighbours=list(context.neighbours),
+        history=list(context.history),
+    )
+
+
+def is_key(name: str) -> bool:
+    """Whether a text can name a record."""
+    return len(name) <= 200 and all(name.split(".")) and not set(name) & set("*> \t\r\n")

@@ -1,11 +1,12 @@
 """Carries out commands about who may come in over HTTP."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
 from flyball_gateway.identity.people import INVITATION, People
 from flyball_gateway.recording import Recording
-from flyball_kit.errors import PermanentError
+from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.commands import (
     AccessReply,
     Invite,
@@ -18,6 +19,9 @@ from flyball_proto.commands import (
 )
 
 LOGIN: Final = "/login?code="
+
+Withdraw = Callable[[str, str, str], Awaitable[tuple[str, ...]]]
+"""Lets approvals of somebody count no longer: who, by whom, why; returns the holds."""
 
 
 class HttpOffError(PermanentError):
@@ -35,8 +39,9 @@ class HttpOffError(PermanentError):
 class Entering:
     """Who may come in: what `cmd.gateway.*` can be asked about it. Each act is on record."""
 
-    def __init__(self, people: People, recording: Recording, url: str) -> None:
+    def __init__(self, people: People, recording: Recording, url: str, withdraw: Withdraw) -> None:
         self._people, self._recording, self._url = people, recording, url
+        self._withdraw = withdraw
 
     async def invite(self, command: Invite) -> InviteReply:
         """A link that logs one browser in, once."""
@@ -60,10 +65,22 @@ class Entering:
         return TokenReply(ok=True, token=token, expires_at=expires_at)
 
     async def revoke(self, command: RevokeAccess) -> RevokeReply:
-        """End everything of a name."""
+        """End everything of a name; approvals that wait for a second one count no longer."""
         ended = await self._people.revoke(command.name)
-        await self._recording.note("revoke", command.name, by=command.by, detail=f"{ended} ended")
-        return RevokeReply(ok=True, ended=ended)
+        withdrawn, detail = await self._withdrawn(command)
+        said = "; ".join(filter(None, (f"{ended} ended, {len(withdrawn)} withdrawn", detail)))
+        await self._recording.note("revoke", command.name, by=command.by, detail=said)
+        return RevokeReply(ok=True, ended=ended, withdrawn=withdrawn, detail=detail)
+
+    async def _withdrawn(self, command: RevokeAccess) -> tuple[tuple[str, ...], str]:
+        """The access has ended whatever risk says; what is not done is said with the next step."""
+        try:
+            return await self._withdraw(command.name, command.by, "access revoked"), ""
+        except (PermanentError, TransientError) as error:
+            return (), (
+                f"the access has ended, but approvals that {command.name} gave to open holds may "
+                f"still count: {error}; revoke again, or deny those holds"
+            )
 
     def access(self) -> AccessReply:
         """Who may come in."""
