@@ -18,7 +18,7 @@ from flyball_proto.spec import Boundary
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.limits import clauses
-from flyball_risk.limits.boundaries import boundary_in, compile_limits, first_reached
+from flyball_risk.limits.boundaries import compile_limits, first_reached
 from flyball_risk.limits.facts import DAY_MS, HOUR_MS, READERS, Facts
 
 FACTS = Facts(
@@ -183,16 +183,6 @@ def test_giving_only_what_is_named_and_remembering_change_no_answer(
         except (KeyError, TypeError):
             expected = True
         assert (first_reached([found], facts) is not None) == expected
-
-
-def test_a_reason_tells_which_boundary_it_is_about() -> None:
-    (found,) = compile_limits([limit("decision.novelty < 0.05", "deny", "far-out")])
-    for facts in (FACTS, UNKNOWN):
-        reached = first_reached([found], facts)
-        assert reached is not None
-        assert boundary_in(reached.reason("offload")) == "far-out"
-    assert boundary_in("offload: low risk (medium severity)") == ""
-    assert boundary_in("offload: boundary conditions are odd") == ""
 
 
 def fold_under(*limits: dict[str, str]) -> RiskFold:

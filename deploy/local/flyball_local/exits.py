@@ -5,6 +5,8 @@ from typing import Final
 EXIT_PROBLEM: Final = 1
 EXIT_INVALID: Final = 2
 EXIT_NOT_RUNNING: Final = 3
+EXIT_LOOSER: Final = 4
+"""Of `flyball policy test` alone: under the file's policy something would become looser."""
 EXIT_INTERRUPTED: Final = 130
 
 _BY_NAME: Final = {

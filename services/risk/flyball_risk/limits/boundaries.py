@@ -16,8 +16,6 @@ from flyball_risk.limits.facts import Facts
 VERDICTS: Final = {"hold": Verdict.HOLD, "deny": Verdict.DENY}
 STRICTNESS: Final = {Verdict.HOLD: 1, Verdict.DENY: 2}
 
-_MARK: Final = "boundary "
-
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -43,10 +41,10 @@ class Reached:
     trouble: str = ""
 
     def reason(self, action: str) -> str:
-        """What a person reads; `boundary_in` finds the name again."""
+        """What a person reads."""
         trouble = f" ({self.trouble})" if self.trouble else ""
         what = "waits for a person" if self.limit.verdict is Verdict.HOLD else "denied"
-        return f"{action}: {_MARK}{self.limit.name} applies{trouble}: {what}"
+        return f"{action}: boundary {self.limit.name} applies{trouble}: {what}"
 
 
 def compile_limits(boundaries: Sequence[Boundary]) -> tuple[Limit, ...]:
@@ -62,13 +60,6 @@ def first_reached(limits: Iterable[Limit], facts: Facts) -> Reached | None:
         if reached is not None:
             return reached
     return None
-
-
-def boundary_in(reason: str) -> str:
-    """The name of the boundary that a verdict's reason is about; empty = none."""
-    _, _, words = reason.partition(f": {_MARK}")
-    name, _, rest = words.partition(" ")
-    return name if rest.startswith("applies") else ""
 
 
 def _reached(limit: Limit, facts: Facts) -> Reached | None:
