@@ -6,6 +6,7 @@ from typing import Final
 from tests.evidence import (
     accounting,
     acting,
+    clearing,
     overlap,
     promoting,
     refreshing,
@@ -27,6 +28,8 @@ PARTS: Final[tuple[Callable[[Size], Section], ...]] = (
     promoting.section,
     acting.section,
     siting.section,
+    clearing.guarantee,
+    clearing.changes,
 )
 
 HEAD: Final = """# Evidence
