@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from nats.aio.client import Client
@@ -12,7 +13,7 @@ from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.fold import Gate
-from flyball_kit.kv import Kv
+from flyball_kit.kv import Kv, LostRaceError
 from flyball_proto import streams, subjects
 from flyball_proto.holds import Resumed, Stop, StopOrder, Stopped
 
@@ -26,8 +27,8 @@ class Stops:
     """Closes and opens the gates through which actions pass; start `follow` as a task.
 
     `synced` is set when every pipeline that was stopped before the start has its gate closed. The
-    record comes first, then the orders in band with the decisions, then the event; killed in
-    between, the rest follows at the next start.
+    record comes first, then the orders in band with the decisions and the event; killed in between,
+    the rest follows at the next start.
     """
 
     def __init__(
@@ -51,15 +52,18 @@ class Stops:
     async def follow(self) -> None:
         """Take over what is recorded, also by another instance, for ever."""
         async for change in self._records.watch(synced=self.synced.set):
-            stopped = change.value is not None and change.value.stopped
-            self.gate(change.key).set(change.revision, is_open=not stopped)
+            self.gate(change.key).set(change.revision, is_open=not _is_stopped(change.value))
+            if change.value is None:
+                self._found.pop(change.key, None)
+            elif change.revision > self._found.get(change.key, (None, 0))[1]:
+                self._found[change.key] = change.value, change.revision
 
     async def tell_untold(self) -> None:
         """Once after a start: orders and events that a killed predecessor did not get to."""
         while True:
             try:
                 for stop, revision in (await self._records.items()).values():
-                    await self._tell(stop, revision)
+                    await self._tell(stop, revision, is_new=False)
             except (PermanentError, TransientError) as error:
                 log.warning("stops are told later: %s", error)
                 await clock.sleep(RETRY_S)
@@ -88,31 +92,53 @@ class Stops:
     async def _change(
         self, pipeline: str, by: str, why: str, *, stopped: bool
     ) -> tuple[Stop, bool]:
-        state, revision = await self._records.load(pipeline)
-        was_stopped = state is not None and state.stopped
-        changed = was_stopped is not stopped
-        if changed or state is None:
-            state = Stop(pipeline=pipeline, stopped=stopped, by=by, why=why, at=clock.utc_now())
-        if changed:
-            revision = await self._records.save(pipeline, state, revision=revision)
+        wanted = Stop(pipeline=pipeline, stopped=stopped, by=by, why=why, at=clock.utc_now())
+        state, revision, changed = await self._record(wanted)
+        self._found[pipeline] = state, revision
         if stopped:
             self.gate(pipeline).set(revision, is_open=False)
         else:
             self.gate(pipeline).open(revision)
         if revision:
-            await self._tell(state, revision)
+            await self._tell(state, revision, is_new=changed)
         return state, changed
 
-    async def _tell(self, stop: Stop, revision: int) -> None:
+    async def _record(self, wanted: Stop) -> tuple[Stop, int, bool]:
+        """The recorded state, its revision, and whether this changed it; mostly one write.
+
+        Under load every answer of the broker waits behind a batch that is judged, so what was heard
+        of the record is taken for the newest until the write says that it is not.
+        """
+        name = wanted.pipeline
+        found, revision = self._found.get(name, (None, 0))
+        if _is_stopped(found) is not wanted.stopped:
+            with suppress(LostRaceError):
+                revision = await self._records.save(name, wanted, revision=revision)
+                return wanted, revision, True
+        found, revision = await self._records.load(name)
+        if _is_stopped(found) is wanted.stopped:
+            return found or wanted, revision, False
+        return wanted, await self._records.save(name, wanted, revision=revision), True
+
+    async def _tell(self, stop: Stop, revision: int, *, is_new: bool) -> None:
         """The order for every partition's fold, which knows it already if it is an old one; the event."""
         order = StopOrder(stop=stop, revision=revision).model_dump_json().encode()
-        for partition in range(self._partitions):
-            await order_in_band(self._client(), stop.pipeline, partition, order)
+        orders = [
+            order_in_band(self._client(), stop.pipeline, partition, order)
+            for partition in range(self._partitions)
+        ]
+        await asyncio.gather(*orders, self._announce(stop, revision, is_new=is_new))
+
+    async def _announce(self, stop: Stop, revision: int, *, is_new: bool) -> None:
         kind = Stopped if stop.stopped else Resumed
-        last = await self._announcer.last(kind, stop.pipeline)
+        last = None if is_new else await self._announcer.last(kind, stop.pipeline)
         if last is None or last.at < stop.at:
             event = kind(pipeline=stop.pipeline, at=stop.at, by=stop.by, why=stop.why)
             await self._announcer.publish(event, f"stop.{stop.pipeline}.{revision}")
+
+
+def _is_stopped(found: Stop | None) -> bool:
+    return found is not None and found.stopped
 
 
 async def order_in_band(client: Client, pipeline: str, partition: int, data: bytes) -> int:
