@@ -67,6 +67,13 @@ def test_rows_come_newest_first_and_are_whole():
         "category": "negligible",
         "risk": 0.25,
         "reason": "too much",
+        "error": None,
+        "decision_confidence_score": None,
+        "potential_impact_info": None,
+        "confidence": None,
+        "credibility": None,
+        "novelty": None,
+        "disagreement": None,
     }
 
 

@@ -108,7 +108,7 @@ class Seen:
         elif verdict is Verdict.WITHHOLD:
             self._telling.some("actions withheld", f"{words}: {reason}", told=2)
             self._await_effect(element, now_ms, "left alone at random")
-        elif verdict is Verdict.CAP:
+        elif verdict in (Verdict.CAP, Verdict.SUPERSEDED):
             self._telling.some("capped actions", f"{words}: {reason}", told=1)
 
     def _await_effect(self, element: str, now_ms: int, what: str) -> None:

@@ -8,10 +8,22 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, Field
 
-from flyball_proto.columns import Category, Decisions, Quality, Rows, Verdict, Verdicts
+from flyball_proto.columns import (
+    ASSESSED,
+    Category,
+    Column,
+    Decisions,
+    Quality,
+    Rows,
+    Verdict,
+    Verdicts,
+)
 
 MAX_ROWS: Final = 1000
 """Of one answer."""
+
+GRADES: Final = ((0.6, "grave"), (0.3, "serious"), (0.1, "moderate"), (0.0, "slight"))
+"""Least impact of each word, gravest first."""
 
 
 class DecisionRow(BaseModel):
@@ -33,13 +45,41 @@ class DecisionRow(BaseModel):
     quality: list[str] = Field(description="What is known to be wrong with the inputs.")
 
 
+class PotentialImpact(BaseModel):
+    """What a wrong action would do; TS 28.105 potentialImpactInfo."""
+
+    impacted_scope: list[str] = Field(description="Elements that the action changes.")
+    impact: float = Field(
+        description="From 0 to 1, by severity, reversibility, how much of the group was acted on "
+        "lately, and other pipelines."
+    )
+    words: str
+
+
 class VerdictRow(DecisionRow):
-    """A decision, and what risk judged of it."""
+    """A decision, and what risk judged of it; None where nothing was proposed or is known."""
 
     verdict: str
     category: str
-    risk: float
+    risk: float = Field(description="Probability of an error times impact.")
     reason: str
+    error: float | None = Field(default=None, description="Probability that acting is wrong.")
+    decision_confidence_score: float | None = Field(
+        default=None, description="TS 28.105 decisionConfidenceScore: 1 - error."
+    )
+    potential_impact_info: PotentialImpact | None = None
+    confidence: float | None = Field(
+        default=None, description="1 - the second largest conformal p-value; once calibrated."
+    )
+    credibility: float | None = Field(
+        default=None, description="Largest conformal p-value; once calibrated."
+    )
+    novelty: float | None = Field(
+        default=None, description="p-value of inputs like the training data: small = unlike it."
+    )
+    disagreement: float | None = Field(
+        default=None, description="Distance of the score from the fallback's."
+    )
 
 
 class ElementRow(BaseModel):
@@ -64,9 +104,11 @@ def verdict_rows(
     batch: Verdicts, *, element: str | None = None, verdict: Verdict | None = None
 ) -> Iterator[VerdictRow]:
     """Rows of a batch, the last first; of one element or with one verdict, if given."""
+    places = _places(batch)
     for i in _chosen(batch.rows, element):
         if verdict is None or batch.verdict[i] == verdict:
-            yield VerdictRow(**_decided(batch, i), **_judged(batch, i))
+            found = _assessed(batch, i, int(places[i]))
+            yield VerdictRow(**_decided(batch, i), **_judged(batch, i), **found)
 
 
 def last_rows(batch: Verdicts) -> Iterator[ElementRow]:
@@ -104,6 +146,36 @@ def _decided(batch: Decisions | Verdicts, i: int) -> dict[str, Any]:
         "epoch": model.epoch,
         "quality": [flag.name.lower() for flag in Quality(int(batch.quality[i])) if flag.name],
     }
+
+
+def _places(batch: Verdicts) -> Column:
+    """Of each row its place in the assessment; -1 where nothing was proposed or assessed."""
+    proposed = batch.action_index > 0
+    if not len(batch.assessment.error):
+        proposed = np.zeros(len(proposed), bool)
+    return np.where(proposed, np.cumsum(proposed) - 1, -1)
+
+
+def _assessed(batch: Verdicts, i: int, place: int) -> dict[str, Any]:
+    if place < 0:
+        return {}
+    columns = ((name, getattr(batch.assessment, name)) for name in ASSESSED)
+    values = {name: float(column[place]) for name, column in columns if len(column)}
+    found: dict[str, Any] = {n: round(v, 6) for n, v in values.items() if math.isfinite(v)}
+    impact = found.pop("impact", None)
+    if impact is not None:
+        scope = [batch.rows.element[int(batch.rows.element_index[i])]]
+        words = f"{_grade(impact)} if it is wrong, {impact:.2f} of 1"
+        found["potential_impact_info"] = PotentialImpact(
+            impacted_scope=scope, impact=impact, words=words
+        )
+    if "error" in found:
+        found["decision_confidence_score"] = round(1.0 - found["error"], 6)
+    return found
+
+
+def _grade(impact: float) -> str:
+    return next(word for least, word in GRADES if impact >= least)
 
 
 def _judged(batch: Verdicts, i: int) -> dict[str, Any]:
