@@ -138,8 +138,12 @@ class World:
 
     def most(self) -> int:
         """Most actions in any minute of event time, of all partitions together."""
-        times = sorted(at for part in self.parts for at in part.sent)
-        return max(_in_minutes(times), default=0)
+        return most_in_a_minute([at for part in self.parts for at in part.sent])
+
+
+def most_in_a_minute(times: list[int]) -> int:
+    """Most of these event times in any minute."""
+    return max(_in_minutes(sorted(times)), default=0)
 
 
 def _in_minutes(times: list[int]) -> Iterator[int]:
