@@ -216,7 +216,7 @@ def test_a_long_good_time_is_no_credit() -> None:
     for _ in range(5_000):
         now = now.saw(1, 0.05, wrong=False)
     assert now == NONE
-    for count in range(1, 12):
+    for count in range(1, 12):  # noqa: B007 - read behind the loop
         now = now.saw(1, 0.05, wrong=True)
         if now.is_certain(0.05):
             break

@@ -179,13 +179,13 @@ class Learning:
         error = assess(known, self.calibration, is_probability=self.terms.is_probability).error
         cut = self.calibration.cut_off
         for row, q in zip(rows, error.tolist(), strict=True):
+            self.drift_rows = max(0, self.drift_rows - 1)
             if self.calibration.weights:
                 self._look_for_drift(q, wrong=bool(row["wrong"]))
             if self.stepped_back is None and _is_cleared(row, q, cut):
                 self._suspect(row)
 
     def _look_for_drift(self, error: float, *, wrong: bool) -> None:
-        self.drift_rows = max(0, self.drift_rows - 1)
         self.drift = drifting(self.drift, error, wrong=wrong)
         if has_drifted(self.drift):
             self.drift, self.drift_rows = np.zeros(len(ODDS)), DRIFT_ROWS
