@@ -6,6 +6,7 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, Field
 
 from flyball_proto.events import Event, Precision, Wire
+from flyball_proto.judgements import AnyJudgement
 
 MAX_REMEMBERED: Final = 64
 """Digests that were rolled back, remembered in a deployment's record; the oldest go first."""
@@ -85,6 +86,12 @@ class ActiveModel(Wire):
     )
     set_by: str = Field(
         default="", description="The person who made this model active; empty = automation."
+    )
+    put_off: tuple[AnyJudgement, ...] = Field(
+        default=(),
+        max_length=3,
+        description="By which somebody would come once the pipeline's breaker is closed; the "
+        "newest of each kind.",
     )
     activated: "DeploymentActivated | None" = None
     canary_moved: "CanaryMoved | None" = None

@@ -223,7 +223,13 @@ _SERVICES: Final = (
     _service(
         "deployer",
         reads=(streams.EVENTS,),
-        kv_reads=(streams.PIPELINES, streams.MODELS, streams.DEPLOYMENTS, streams.RUNTIMES),
+        kv_reads=(
+            streams.PIPELINES,
+            streams.MODELS,
+            streams.DEPLOYMENTS,
+            streams.RUNTIMES,
+            streams.BREAKERS,
+        ),
         kv_writes=(streams.DEPLOYMENTS,),
         publish=("deployment.>",),
     ),

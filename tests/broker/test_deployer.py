@@ -31,6 +31,7 @@ from flyball_local.embedded.natsconf import NatsConf
 from flyball_local.embedded.provision import provision_streams
 from flyball_proto import streams
 from flyball_proto.acts import Act
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.commands import (
     DeploymentReply,
     PinSeat,
@@ -261,7 +262,8 @@ async def test_what_the_last_move_owes_is_told_before_the_next_move(
     models: Kv[ModelRecord] = Kv(lambda: client_of(broker), streams.MODELS, ModelRecord)
     states: Kv[RuntimeState] = Kv(lambda: client_of(broker), streams.RUNTIMES, RuntimeState)
     runtimes = Runtimes(states)
-    seats = Seats(others.deployments, models, pipelines, runtimes)
+    breakers = Kv(lambda: provisioned, streams.BREAKERS, BreakerRecord)
+    seats = Seats(others.deployments, models, pipelines, runtimes, breakers)
     activation = Activation(seats, Announcer(broker, *kinds))
     async with broker:
         await broker.start()

@@ -9,12 +9,13 @@ from flyball_deployer import moves
 from flyball_deployer.law import IllegalMoveError, breach
 from flyball_deployer.moves import Announcement, Stay, Transition
 from flyball_deployer.policy import Policy
-from flyball_deployer.rollout import Event, Seat, decide
+from flyball_deployer.rollout import Event, Seat, decide, take_up
 from flyball_deployer.steering import Order, steer
 from flyball_deployer.store import Seats
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import PermanentError, TransientError
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.commands import Failure, PromoteModel
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, ModelTripped
@@ -64,6 +65,26 @@ class Activation:
                 f"judgement {judgement.number} of {judgement.pipeline}: nobody holds the seat yet"
             )
 
+    async def take_up(self, pipeline: str, heard: BreakerRecord | None = None) -> None:
+        """Act on what was put off while the pipeline's breaker was not closed, if it is now."""
+        policy, now = await self._seats.policy(pipeline), clock.utc_now()
+        async with self._turn:
+            seat, revision = await self._seats.load(pipeline)
+            if policy is None or seat.record is None:
+                return
+            for put_off in seat.record.put_off:
+                seat = await self._seats.with_breaker(pipeline, seat, heard)
+                if isinstance(put_off, NAMING):
+                    seat = await self._seats.with_candidate(
+                        pipeline, seat, put_off.digest, policy, now
+                    )
+                made = take_up(seat, put_off, policy, now=now)
+                if isinstance(made, Stay):
+                    log.debug("%s stays: %s", pipeline, made.reason)
+                    return
+                await self._move(pipeline, seat, made, revision)
+                seat, revision = await self._seats.load(pipeline)
+
     async def trip(self, trip: ModelTripped) -> None:
         """Take a model that cannot answer out of its place."""
         await self._act(trip, Policy())
@@ -91,10 +112,12 @@ class Activation:
             await self.consider(model)
 
     async def sweep(self) -> None:
-        """Tell what is owed, and look for empty seats: events may have missed us."""
+        """Tell what is owed, take up what was put off, fill empty seats: events may have missed us."""
         for pipeline, record in (await self._seats.deployments()).items():
             async with self._turn:
                 await self._tell(pipeline, record)
+            if record.put_off:
+                await self.take_up(pipeline)
         for model in await self._seats.baselines():
             await self.consider(model)
 
@@ -119,7 +142,9 @@ class Activation:
                 await self._tell(pipeline, seat.record)
             if isinstance(event, ModelRecord):
                 seat = await self._seats.with_baseline(pipeline, seat)
-            elif isinstance(event, NAMING):
+            elif isinstance(event, COMING):
+                seat = await self._seats.with_breaker(pipeline, seat)
+            if isinstance(event, NAMING):
                 seat = await self._seats.with_candidate(pipeline, seat, event.digest, policy, now)
             made = decide(seat, event, policy, now=now)
             if isinstance(made, Stay):

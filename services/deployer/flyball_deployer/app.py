@@ -19,6 +19,7 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
+from flyball_proto.breakers import BreakerRecord, BreakerTurned
 from flyball_proto.commands import (
     DeploymentReply,
     PinSeat,
@@ -52,7 +53,8 @@ def build(settings: Settings | None = None) -> FastStream:
     pipelines: Kv[Pipeline] = Kv(lambda: client_of(broker), streams.PIPELINES, Pipeline)
     states: Kv[RuntimeState] = Kv(lambda: client_of(broker), streams.RUNTIMES, RuntimeState)
     runtimes = Runtimes(states)
-    seats = Seats(deployments, records, pipelines, runtimes)
+    breakers: Kv[BreakerRecord] = Kv(lambda: client_of(broker), streams.BREAKERS, BreakerRecord)
+    seats = Seats(deployments, records, pipelines, runtimes, breakers)
     announcer = Announcer(broker, DeploymentActivated, CanaryMoved, PersonAsked, DeployerSettled)
     activation = Activation(seats, announcer)
     settling = Settling(seats, activation, announcer)
@@ -72,19 +74,13 @@ def build(settings: Settings | None = None) -> FastStream:
         await activation.judge(judgement)
 
     @broker.subscriber(  # type: ignore[untyped-decorator] # as above
-        ModelTripped.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-tripped")
-    )
-    async def on_tripped(event: ModelTripped) -> None:
-        """Take a model that cannot answer out of its place."""
-        await activation.trip(event)
-
-    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
         RegistrySettled.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-settled")
     )
     async def on_settled(event: RegistrySettled) -> None:
         """Say with which epoch everything judged up to the mark is in force."""
         await settling.settle(event)
 
+    _hear_of_harm(broker, activation)
     _answer_people(broker, Orders(activation, _acts(broker, tasks, settings)))
     tasks.spawn("runtimes", runtimes.follow)
     tasks.spawn("sweep", lambda: activation.sweep_for_ever(settings.sweep_s))
@@ -102,6 +98,22 @@ def _acts(broker: NatsBroker, tasks: Tasks, settings: Settings) -> Acts:
     acts = Acts(lambda: client_of(broker), SERVICE)
     tasks.spawn("checkpoints", Checkpoints(acts, settings.nats_seed_file).forever)
     return acts
+
+
+def _hear_of_harm(broker: NatsBroker, activation: Activation) -> None:
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        ModelTripped.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-tripped")
+    )
+    async def on_tripped(event: ModelTripped) -> None:
+        """Take a model that cannot answer out of its place."""
+        await activation.trip(event)
+
+    @broker.subscriber(  # type: ignore[untyped-decorator] # as above
+        BreakerTurned.pattern(), **follow(SERVICE, streams.EVENTS, "deployer-breakers")
+    )
+    async def on_breaker(event: BreakerTurned) -> None:
+        """Take up what was put off, once the pipeline's breaker is closed."""
+        await activation.take_up(event.pipeline, event.breaker)
 
 
 def _answer_people(broker: NatsBroker, orders: Orders) -> None:

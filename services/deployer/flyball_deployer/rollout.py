@@ -11,6 +11,7 @@ from flyball_deployer import moves, promoting, withdrawing
 from flyball_deployer.forms import Chosen, Fleet
 from flyball_deployer.moves import Cause, Stay, Transition, placed, short
 from flyball_deployer.policy import Policy
+from flyball_proto.breakers import BreakerRecord
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, ModelTripped
 from flyball_proto.judgements import (
@@ -30,13 +31,15 @@ from flyball_proto.spec import BASELINE
 class Seat:
     """A deployment as read, with the models in question; None = there is no such record.
 
-    `fleet` is who has to run a model that is placed anew.
+    `fleet` is who has to run a model that is placed anew; `breaker` is the pipeline's breaker while
+    it is not closed.
     """
 
     record: ActiveModel | None = None
     baseline: ModelRecord | None = None
     named: ModelRecord | None = None
     fleet: Fleet = field(default_factory=Fleet)
+    breaker: BreakerRecord | None = None
 
 
 Event = ModelRecord | AnyJudgement | ModelTripped
@@ -58,6 +61,20 @@ def decide(seat: Seat, event: Event, policy: Policy, *, now: datetime) -> Transi
     if event.number <= seat.record.handled:
         return Stay(f"judgement {event.number} was acted on")
     return _noted(_judged(seat, seat.record, event, policy, now), event)
+
+
+def take_up(
+    seat: Seat, put_off: AnyJudgement, policy: Policy, *, now: datetime
+) -> Transition | Stay:
+    """What a judgement does that waited for the breaker to close; it stands in the record."""
+    record = seat.record
+    if record is None or put_off not in record.put_off:
+        return Stay(f"judgement {put_off.number} was taken up")
+    if seat.breaker is not None:
+        return Stay(f"the breaker is {seat.breaker.state}")
+    left = tuple(judgement for judgement in record.put_off if judgement != put_off)
+    record = record.model_copy(update={"put_off": left})
+    return _noted(_judged(seat, record, put_off, policy, now), put_off)
 
 
 def completed(record: ActiveModel) -> ActiveModel:
@@ -96,6 +113,8 @@ def _bars_baseline(seat: Seat, model: ModelRecord) -> str | None:
 def _judged(
     seat: Seat, record: ActiveModel, judgement: AnyJudgement, policy: Policy, now: datetime
 ) -> Transition:
+    if seat.breaker is not None and _lets_come(judgement):
+        return _put_off(record, judgement, seat.breaker)
     cause = Cause(judgement.pipeline, now, "", judgement.number)
     chosen = Chosen(seat.named, seat.fleet)
     match judgement:
@@ -109,6 +128,20 @@ def _judged(
             return promoting.canary_judged(record, judgement, policy, cause)
         case Concluded() | RefreshRefused() | Restarted():
             return moves.rest(record, _report(judgement))
+
+
+def _lets_come(judgement: AnyJudgement) -> bool:
+    """Whether somebody would answer for more elements than now."""
+    if isinstance(judgement, CanaryJudged):
+        return judgement.outcome == "pass"
+    return isinstance(judgement, Superior | Refreshed)
+
+
+def _put_off(record: ActiveModel, judgement: AnyJudgement, breaker: BreakerRecord) -> Transition:
+    """Nobody comes by itself while risk lets the pipeline only record what it decides."""
+    others = tuple(found for found in record.put_off if found.kind != judgement.kind)
+    reason = f"put off, the pipeline's breaker is {breaker.state} ({breaker.reason})"
+    return moves.rest(record, reason, put_off=(*others, judgement))
 
 
 def _report(judgement: Concluded | RefreshRefused | Restarted) -> str:
@@ -125,7 +158,7 @@ def _report(judgement: Concluded | RefreshRefused | Restarted) -> str:
 def _noted(made: Transition, judgement: AnyJudgement) -> Transition:
     record = made.record.model_copy(
         update={
-            "handled": judgement.number,
+            "handled": max(made.record.handled, judgement.number),
             "heard_ms": max(made.record.heard_ms, judgement.event_ms),
             "outcome": f"{judgement.kind}: {made.reason}",
         }

@@ -9,6 +9,7 @@ from flyball_deployer.policy import Policy, policy_of
 from flyball_deployer.rollout import Seat, completed
 from flyball_kit.errors import TransientError
 from flyball_kit.kv import Kv
+from flyball_proto.breakers import BreakerRecord, gravest
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord
 from flyball_proto.spec import BASELINE, Pipeline
@@ -23,9 +24,10 @@ class Seats:
         records: Kv[ModelRecord],
         pipelines: Kv[Pipeline],
         runtimes: Runtimes,
+        breakers: Kv[BreakerRecord],
     ) -> None:
         self._deployments, self._records, self._pipelines = deployments, records, pipelines
-        self._runtimes = runtimes
+        self._runtimes, self._breakers = runtimes, breakers
 
     async def load(self, pipeline: str) -> tuple[Seat, int]:
         """The deployment, and the revision that `move` wants. One read: a rollback takes no more."""
@@ -49,6 +51,16 @@ class Seats:
         """
         fleet = Fleet(await self._runtimes.of(pipeline, now), policy.budgets)
         return replace(seat, named=await self._find(pipeline, digest), fleet=fleet)
+
+    async def with_breaker(
+        self, pipeline: str, seat: Seat, heard: BreakerRecord | None = None
+    ) -> Seat:
+        """The same with the pipeline's breaker; its event may come before its record."""
+        found = [record for record, _ in (await self._breakers.items(f"{pipeline}.")).values()]
+        if heard is not None:
+            newer = (r for r in found if r.partition != heard.partition or r.at > heard.at)
+            found = [*newer, heard]
+        return replace(seat, breaker=gravest(found))
 
     async def move(self, pipeline: str, record: ActiveModel, *, revision: int) -> int:
         """Move the deployment; returns the new revision.
