@@ -97,6 +97,9 @@ def called(words: list[str]) -> tuple[Command, list[str]]:
     while len(words) > 1 and f"{path} {words[1]}" in COMMANDS:
         path = f"{path} {words[1]}"
         words = words[1:]
+    unsaid = getattr(COMMANDS[path].found, "unsaid", None)
+    if unsaid is not None and words[1:] and not words[1].startswith("-"):
+        path = f"{path} {unsaid}"
     return COMMANDS[path], words[1:]
 
 

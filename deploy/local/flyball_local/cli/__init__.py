@@ -10,6 +10,7 @@ import sys
 
 from flyball_local.cli import (
     accounting,
+    auditing,
     breaking,
     holding,
     looking,
@@ -28,6 +29,7 @@ from flyball_local.exits import EXIT_INTERRUPTED, exit_code, sentence
 __all__ = [
     "accounting",
     "app",
+    "auditing",
     "breaking",
     "holding",
     "looking",

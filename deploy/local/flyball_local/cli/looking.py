@@ -1,4 +1,4 @@
-"""Commands that look at a running stack: status, tail, audit."""
+"""Commands that look at a running stack: status, tail."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
 
@@ -147,33 +147,3 @@ def tail(
                     return
 
     shell.with_operator(home, run)
-
-
-@app.command()
-def audit(
-    pipeline: Annotated[
-        str | None,
-        typer.Argument(help="Default: every one.", autocompletion=completion.pipelines),
-    ] = None,
-    patience: Annotated[
-        float, typer.Option(help="Seconds without progress until rows are lost.")
-    ] = 5.0,
-    home: HomeFolder = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
-    """Close the account of every row, from the streams alone.
-
-    Example: flyball audit congestion
-    """
-    from flyball_local.books import audit_home
-    from flyball_local.showing.words import account_lines
-
-    accounts = shell.run(audit_home(home, pipeline, patience))
-    if as_json:
-        shell.put_json({account.pipeline: account.as_json() for account in accounts})
-    else:
-        for account in accounts:
-            shell.out(f"{account.pipeline}:", *(f"  {line}" for line in account_lines(account)))
-        if not accounts:
-            shell.out("no pipeline is applied: flyball apply -f pipelines/ran.yaml")
-    shell.end(all(account.closes for account in accounts))

@@ -1,0 +1,147 @@
+"""Verifies a folder of segments, as exported or copied from the archive: no broker, no S3."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, ValidationError
+
+from flyball_kit.segments import Entry, Name, UnreadableSegmentError, read
+from flyball_local.invalid import InvalidInputError
+from flyball_local.record.findings import Findings
+from flyball_local.record.verifying import Located, Verifier
+from flyball_proto import streams
+from flyball_proto.events import Wire
+
+ABOUT: Final = "export.json"
+ARCHIVE: Final = "archive"
+"""The folder of the archive in its bucket."""
+
+
+class Export(Wire):
+    """What an export says of itself, in `export.json`; the archive has none."""
+
+    version: int = 1
+    at: str
+    keys: dict[str, str] = Field(
+        default_factory=dict, description="Public NKeys by service: trust your own copy instead."
+    )
+
+
+def segments(folder: Path) -> dict[tuple[str, str], list[tuple[Name, Path]]]:
+    """The segments of a folder by stream and subject, in order.
+
+    Raises:
+        InvalidInputError: it holds none.
+    """
+    root = folder / ARCHIVE if (folder / ARCHIVE).is_dir() else folder
+    found: dict[tuple[str, str], list[tuple[Name, Path]]] = defaultdict(list)
+    for path in sorted(root.glob("*/*/*.jsonl")):
+        if (name := Name.parse(path.relative_to(root).as_posix())) is not None:
+            found[name.stream, name.subject].append((name, path))
+    if not found:
+        raise InvalidInputError(
+            f"{folder}: found no segment (<stream>/<subject>/<first>-<last>.jsonl); give a folder "
+            "that flyball audit export wrote, or a copy of the archive in S3"
+        )
+    return dict(found)
+
+
+def about(folder: Path) -> Export | None:
+    """What an export says of itself; None for a copy of the archive."""
+    path = folder / ABOUT
+    try:
+        return Export.model_validate_json(path.read_bytes()) if path.exists() else None
+    except (ValidationError, OSError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from error
+
+
+def entries(folder: Path, stream: str, subject: str) -> Iterator[Entry]:
+    """The entries of one subject, oldest first.
+
+    Raises:
+        UnreadableSegmentError: a file is damaged.
+    """
+    for _, path in segments(folder).get((stream, subject), ()):
+        yield from read(path.read_bytes(), str(path))
+
+
+def verify_folder(folder: Path, trusted: Mapping[str, str], *, rows: bool = True) -> Findings:
+    """Follow every chain of a folder; with `rows` its Parquet files are made again and compared."""
+    found, export = segments(folder), about(folder)
+    verifier = Verifier(trusted or (export.keys if export else {}), is_whole=export is not None)
+    # Acts first: they hold the checkpoints and the gaps that outputs are checked against.
+    for (stream, subject), files in sorted(found.items()):
+        feed = verifier.acts if stream == streams.AUDIT.name else verifier.outputs
+        feed(subject, _entries(verifier, files, rows=rows))
+    findings = verifier.findings()
+    if export is not None and export.keys and not trusted:
+        findings.notes.append(
+            "the keys are those that the export names: give --keys to use your own copy"
+        )
+    return findings
+
+
+def keys_of(path: Path) -> dict[str, str]:
+    """Public keys by service, from a JSON file.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"--keys {path}: {error}; valid: " + _KEYS) from error
+    if isinstance(found, dict) and isinstance(found.get("keys"), dict):  # an export.json
+        found = found["keys"]
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise InvalidInputError(f"--keys {path}: found no keys; valid: {_KEYS}")
+    return found
+
+
+_KEYS: Final = 'JSON as {"risk": "U…", "gateway": "U…"}'
+
+
+def _entries(
+    verifier: Verifier, files: list[tuple[Name, Path]], *, rows: bool
+) -> Iterator[Located]:
+    for name, path in files:
+        kept: list[Entry] = []
+        try:
+            for entry in read(path.read_bytes(), str(path)):
+                kept.append(entry)
+                yield str(path), entry
+        except UnreadableSegmentError as error:
+            verifier.unreadable(str(error))
+            continue
+        if not kept or (kept[0].sequence, kept[-1].sequence) != (name.first, name.last):
+            verifier.unreadable(
+                f"{path}: found sequences {kept[0].sequence} to {kept[-1].sequence}; expected "
+                f"{name.first} to {name.last}, as its name says"
+                if kept
+                else f"{path}: found no entry; expected {name.first} to {name.last}"
+            )
+        table = path.with_suffix(".parquet")
+        if rows and table.exists():
+            _compare_rows(verifier, name, kept, table)
+
+
+def _compare_rows(verifier: Verifier, name: Name, kept: list[Entry], path: Path) -> None:
+    """The rows prove nothing by themselves; they must say what the entries say."""
+    import pyarrow as pa  # type: ignore[import-untyped] # noqa: PLC0415 - only for rows
+    import pyarrow.parquet as pq  # type: ignore[import-untyped] # noqa: PLC0415 - as above
+
+    from flyball_gateway.archiving.tables import table  # noqa: PLC0415 - as above
+
+    try:
+        stored, made = pq.read_table(path), table(name.stream, kept)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        verifier.unreadable(f"{path}: found {error}; expected the rows of {name.path()}")
+        return
+    if not stored.equals(made):
+        verifier.unreadable(
+            f"{path}, sequences {name.first} to {name.last}: found other rows than its entries "
+            f"give; expected those of {name.path()}"
+        )
