@@ -8,7 +8,7 @@ import pytest
 from tests.unit.risk_rows import Row, batch, judged, message, pipeline
 
 from flyball_local.trying.again import NOTHING, Again, Ruled, recorded_rulings
-from flyball_local.trying.comparing import MAX_EXAMPLES, Comparison, looser_settings
+from flyball_local.trying.comparing import MAX_EXAMPLES, Comparison, keeps_budgets, looser_settings
 from flyball_local.trying.comparing import Row as Compared
 from flyball_local.trying.telling import (
     boundary_rows,
@@ -47,7 +47,9 @@ def compared(
 ) -> Comparison:
     before = before or pipeline()
     found = recorded(rows or ROWS, before)
-    comparison = Comparison(rows=len(found.rows), settings=looser_settings(before, after))
+    comparison = Comparison(
+        keeps_budgets(before, after), len(found.rows), settings=looser_settings(before, after)
+    )
     ruled = zip(
         recorded_rulings(found), Again(before).judge(found), Again(after).judge(found), strict=True
     )
@@ -91,7 +93,7 @@ def test_a_new_boundary_shows_which_rows_it_tightens_and_nothing_gets_looser() -
         ["hospital", "hold", "new", "1", 'element.labels.site == "hospital"']
     ]
     (example,) = found.examples()
-    assert list(example_lines(example)) == [
+    assert list(example_lines(found, example)) == [
         "congestion.1.0  cell-2  0.950: clear → hold",
         "    before: offload: negligible risk (medium severity, reversible)",
         "    after: offload: boundary hospital applies: waits for a person",
@@ -102,7 +104,7 @@ def test_a_new_boundary_shows_which_rows_it_tightens_and_nothing_gets_looser() -
 def test_a_boundary_that_is_taken_away_makes_rows_looser() -> None:
     found = compared(pipeline(), pipeline(boundaries=[HOSPITAL]))
     assert (found.looser, found.is_looser) == (1, True)
-    assert next(example_lines(found.examples()[0])).endswith("hold → clear, LOOSER")
+    assert next(example_lines(found, found.examples()[0])).endswith("hold → clear, LOOSER")
     assert boundary_rows(found, pipeline(boundaries=[HOSPITAL]), pipeline())[0][2:4] == [
         "1",
         "removed",
@@ -181,6 +183,35 @@ def test_signals_are_as_recorded_and_unknown_for_rows_that_are_newly_proposed() 
     assert found[0].reason == "offload: boundary far applies: denied"
     assert "decision.novelty is not known" in found[1].reason
     assert found[0].boundaries == ("far",)
+
+
+BUDGETS: dict[str, Any] = {"actions_per_minute": 1}
+
+
+def test_what_goes_out_only_in_the_room_that_tighter_rows_leave_is_not_looser() -> None:
+    rows = [Row("cell-1", 0, site="hospital"), Row("cell-2", 1000)]
+    before = pipeline(budgets=BUDGETS)
+    found = compared(pipeline(budgets=BUDGETS, boundaries=[HOSPITAL]), before, rows)
+    assert (found.room, found.looser, found.tighter, found.is_looser) == (1, 0, 1, False)
+    assert "1 go out in the room that tighter ones leave in budgets" in comparison_lines(found)
+    wider = compared(pipeline(budgets={"actions_per_minute": 2}), before, rows)
+    assert (wider.room, wider.looser) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "wider",
+    [
+        pipeline(budgets={"actions_per_minute": 31}),
+        pipeline(budgets={"window": "9min"}),
+        pipeline(rule(0.5, cooldown="59s")),
+    ],
+)
+def test_a_cool_down_or_budget_that_gets_wider_is_seen(wider: Pipeline) -> None:
+    assert not keeps_budgets(pipeline(), wider)
+    assert keeps_budgets(wider, pipeline())
+    narrow = pipeline(budgets={"per_action": {"offload": 1}, "elements_per_label": {"site": 0.1}})
+    assert not keeps_budgets(narrow, pipeline())
+    assert keeps_budgets(pipeline(), narrow)
 
 
 def test_of_every_kind_of_change_there_are_examples_and_the_looser_come_first() -> None:

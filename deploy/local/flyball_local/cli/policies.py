@@ -128,5 +128,5 @@ def _tell(found: Any, before: "Pipeline", after: "Pipeline") -> None:
         shell.out_table(telling.BOUNDARY_COLUMNS, boundaries, "")
     if examples := found.examples():
         shell.out("", f"{len(examples)} of {found.changed} changed rows:")
-        shell.out(*(line for row in examples for line in telling.example_lines(row)))
+        shell.out(*(line for row in examples for line in telling.example_lines(found, row)))
     shell.out("", *telling.ending_lines(found))

@@ -1,5 +1,6 @@
 """What changes between two policies over the same recorded rows, and whether anything gets looser. Pure."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,8 +51,13 @@ class Row:
 
 @dataclass(slots=True)
 class Comparison:
-    """Counts over rows, and the first examples of each kind of change."""
+    """Counts over rows, and the newest examples of each kind of change.
 
+    `keeps_budgets`: no cool-down or budget is wider than before. Then a row that was capped and is
+    not any more goes out in the room that tighter rows leave, which is not looser.
+    """
+
+    keeps_budgets: bool = True
     rows: int = 0
     proposals: int = 0
     as_recorded: int = 0
@@ -60,6 +66,7 @@ class Comparison:
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     looser: int = 0
     tighter: int = 0
+    room: int = 0
     boundaries_before: Counter[str] = field(default_factory=Counter)
     boundaries_after: Counter[str] = field(default_factory=Counter)
     settings: tuple[str, ...] = ()
@@ -76,9 +83,18 @@ class Comparison:
         move = words(row.before, row.after)
         self.moves[move] += 1
         if row.differs:
-            self.looser += row.is_looser
+            self.room += self.is_room(row)
+            self.looser += self.is_looser_row(row)
             self.tighter += looseness(row.after) < looseness(row.before)
             self._kinds.setdefault(move, deque(maxlen=MAX_EXAMPLES)).append(row)
+
+    def is_room(self, row: Row) -> bool:
+        """Whether it goes out only because tighter rows leave room in a budget."""
+        return row.is_looser and row.before.verdict is Verdict.CAP and self.keeps_budgets
+
+    def is_looser_row(self, row: Row) -> bool:
+        """Whether it goes out more easily, and not only in the room of others."""
+        return row.is_looser and not self.is_room(row)
 
     @property
     def is_looser(self) -> bool:
@@ -92,7 +108,7 @@ class Comparison:
 
     def examples(self) -> list[Row]:
         """At most `MAX_EXAMPLES`, of every kind of change in turn, looser ones first."""
-        kinds = sorted(self._kinds.values(), key=lambda rows: not rows[-1].is_looser)
+        kinds = sorted(self._kinds.values(), key=lambda rows: not self.is_looser_row(rows[-1]))
         return list(_in_turn(kinds))[:MAX_EXAMPLES]
 
     def as_json(self) -> dict[str, Any]:
@@ -106,6 +122,7 @@ class Comparison:
             "changed": self.changed,
             "looser": self.looser,
             "tighter": self.tighter,
+            "room": self.room,
             "looser_settings": list(self.settings),
             "moves": [
                 {"before": before, "after": after, "rows": n}
@@ -118,7 +135,9 @@ class Comparison:
                 }
                 for name in sorted({*self.boundaries_before, *self.boundaries_after})
             },
-            "examples": [_example(row) for row in self.examples()],
+            "examples": [
+                _example(row) | {"looser": self.is_looser_row(row)} for row in self.examples()
+            ],
             "not_replayed": list(NOT_REPLAYED),
         }
 
@@ -155,6 +174,22 @@ def looser_settings(before: Pipeline, after: Pipeline) -> tuple[str, ...]:
     return tuple(found)
 
 
+def keeps_budgets(before: Pipeline, after: Pipeline) -> bool:
+    """Whether no cool-down and no budget is wider after than before."""
+    old, new = before.spec.risk.budgets, after.spec.risk.budgets
+    endless = math.inf
+    pairs = [
+        (old.actions_per_minute, new.actions_per_minute),
+        (old.per_element or endless, new.per_element or endless),
+        (new.window_ms, old.window_ms),
+        *((n, new.per_action.get(a, endless)) for a, n in old.per_action.items()),
+        *((n, new.elements_per_label.get(x, endless)) for x, n in old.elements_per_label.items()),
+    ]
+    cooldowns = {d.action: d.cooldown_ms for d in before.spec.decisions}
+    pairs += [(d.cooldown_ms, cooldowns.get(d.action, 0)) for d in after.spec.decisions]
+    return all(now <= was for was, now in pairs)
+
+
 def _in_turn(kinds: list[deque[Row]]) -> Iterator[Row]:
     for place in range(MAX_EXAMPLES):
         for rows in kinds:
@@ -168,7 +203,6 @@ def _example(row: Row) -> dict[str, Any]:
         "element": row.element,
         "time_ms": row.time_ms,
         "score": row.score,
-        "looser": row.is_looser,
         **{
             name: {
                 "verdict": ruled.verdict.name.lower() if ruled.verdict is not None else "nothing",

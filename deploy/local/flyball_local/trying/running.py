@@ -16,7 +16,7 @@ from flyball_kit.newest import newest
 from flyball_local.audit.stored import read
 from flyball_local.invalid import InvalidInputError
 from flyball_local.trying.again import Again, Ruled, recorded_rulings
-from flyball_local.trying.comparing import Comparison, Row, looser_settings
+from flyball_local.trying.comparing import Comparison, Row, keeps_budgets, looser_settings
 from flyball_proto import streams
 from flyball_proto.calibrations import Calibration
 from flyball_proto.columns import Verdicts, decode_verdicts
@@ -73,7 +73,7 @@ async def compare(client: Client, before: Pipeline, after: Pipeline, window: Win
         p: tuple(Again(policy, calibration, p, partitions) for policy in (before, after))
         for p in range(partitions)
     }
-    comparison = Comparison(settings=looser_settings(before, after))
+    comparison = Comparison(keeps_budgets(before, after), settings=looser_settings(before, after))
     kept: deque[Row] = deque(maxlen=window.last)
     async for partition, batch in _recorded(client, name):
         old, new = (judge.judge(batch) for judge in judges[partition])

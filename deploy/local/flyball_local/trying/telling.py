@@ -50,6 +50,8 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
         f"{found.proposals} with a proposal: {found.changed} would change, {found.looser} looser, "
         f"{found.tighter} tighter"
     )
+    if found.room:
+        yield f"{found.room} go out in the room that tighter ones leave in budgets"
     share = 100 * found.as_recorded / found.proposals
     yield f"judged again under the policy in force, {share:.1f} % get the verdict that is recorded"
 
@@ -79,10 +81,10 @@ def boundary_rows(found: Comparison, before: Pipeline, after: Pipeline) -> list[
     ]
 
 
-def example_lines(row: Row) -> Iterator[str]:
+def example_lines(found: Comparison, row: Row) -> Iterator[str]:
     """One changed row with the reasons."""
     before, after = words(row.before, row.after)
-    looser = ", LOOSER" if row.is_looser else ""
+    looser = ", LOOSER" if found.is_looser_row(row) else ""
     yield f"{row.decision}  {row.element}  {row.score:.3f}: {before} → {after}{looser}"
     for name, ruled in (("before", row.before), ("after", row.after)):
         if ruled.reason:
@@ -95,10 +97,7 @@ def ending_lines(found: Comparison) -> Iterator[str]:
     yield from (f"  - {words_}" for words_ in NOT_REPLAYED)
     for setting in found.settings:
         yield f"LOOSER, and recorded rows cannot tell how much: {setting}"
-    if found.is_looser:
-        yield "something would become looser; where other rows get tighter, it may be room they left"
-    else:
-        yield "nothing would become looser"
+    yield "something would become looser" if found.is_looser else "nothing would become looser"
 
 
 def _autonomy(pipeline: Pipeline) -> str:
