@@ -1,6 +1,6 @@
 """What the risk stage alone takes in: `python tests/bench/bench_risk.py`. A benchmark, not a test.
 
-Decoding a batch, judging it, encoding the verdicts; no broker. A round goes on in event time, as
+Decoding a batch, judging it, encoding the verdicts; no broker, CPU time. A round goes on in event time, as
 the network does, so that cool-downs end and budgets fill.
 """
 
@@ -106,10 +106,10 @@ def best_us(work: Callable[[], object], repeat: int) -> float:
     """Fastest of several rounds, microseconds a call."""
     rounds = []
     for _ in range(ROUNDS):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(repeat):
             work()
-        rounds.append((time.perf_counter() - started) / repeat * 1e6)
+        rounds.append((time.process_time() - started) / repeat * 1e6)
     return min(rounds)
 
 

@@ -36,6 +36,7 @@ from flyball_risk.judging.partition import Changes, Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import Proposal, Ruling, labels_at, propose
 from flyball_risk.judging.recent import Recent
+from flyball_risk.judging.rungs import cleared_alone
 
 MAX_REASONS = 65_000
 """Distinct reasons of an output; further ones share `ANY_REASON`."""
@@ -89,10 +90,11 @@ def judge_batch(
     proposed, rulings = propose(batch, frame), list[Ruling]()
     arrivals = _arrivals(batch.rows) if policy.group_share else None
     recent.group_by(policy.group_share)
-    for i, now_ms, proposal in proposed:
+    alone = cleared_alone(proposed.proposals, frame)
+    for (i, now_ms, proposal), first in zip(proposed, alone, strict=True):
         _meet_until(recent, arrivals, batch, i)
         partition.advance(now_ms, policy, before + i)
-        ruling = judge(proposal, frame, partition)
+        ruling = judge(proposal, frame, partition, first)
         partition.breaker.note(ruling.verdict)
         if ruling.verdict in DISPATCHED:
             record(ruling.action, proposal, policy.rules[proposal.action], frame, recent)

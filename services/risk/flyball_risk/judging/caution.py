@@ -19,6 +19,10 @@ class Caution:
     def __len__(self) -> int:
         return len(self._until_ms)
 
+    def remembers(self, element: str, action: str) -> bool:
+        """Whether the action ever exceeded a limit at the element, as far as is known."""
+        return (element, action) in self._until_ms
+
     def is_due(self, element: str, action: str, time_ms: int) -> bool:
         """Whether the action exceeded a limit at the element less than a cool-down ago."""
         until_ms = self._until_ms.get((element, action))

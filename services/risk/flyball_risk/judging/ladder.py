@@ -20,34 +20,40 @@ from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, Rule
 from flyball_risk.judging.proposals import Proposal, Ruling
 from flyball_risk.judging.recent import Crowd, Recent
-from flyball_risk.judging.rungs import by_risk
+from flyball_risk.judging.rungs import around_of, by_risk
 from flyball_risk.limits.boundaries import first_reached
-from flyball_risk.scoring.reasons import MAX_CHARS, WAITS, shortened
+from flyball_risk.scoring.reasons import ALONE, MAX_CHARS, WAITS, shortened
 
 
-def judge(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
+def judge(
+    proposal: Proposal, frame: Frame, partition: Partition, alone: Ruling | None = None
+) -> Ruling:
     """Judge one proposal; the caller records it if it is dispatched or waits for a person.
 
+    `alone` is what `rungs.cleared_alone` found for it; without, it is found here.
     Here the partition learns only what exceeded a limit of risk, see `Caution`, and its breaker
     what was weighed.
     """
-    ruling = _climb(proposal, frame, partition)
+    ruling = _climb(proposal, frame, partition, alone)
     if len(ruling.reason) <= MAX_CHARS:
         return ruling
     return replace(ruling, reason=shortened(ruling.reason))
 
 
-def _climb(proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
+def _climb(proposal: Proposal, frame: Frame, partition: Partition, alone: Ruling | None) -> Ruling:
     recent, policy = partition.recent, frame.policy
     rule = policy.rules.get(proposal.action)
     if rule is None:
         reason = f"{proposal.action}: the specification has no such action any more"
         return Ruling(Verdict.DENY, Category.CRITICAL, 1.0, proposal.action, reason, 1.0)
     crowds = recent.crowds(proposal.element, proposal.label_set, policy.group_window_ms)
-    ruling = by_risk(proposal, rule, crowds, frame, partition.caution)
+    around, caution = around_of(proposal, crowds, frame), partition.caution
+    is_calm = around is ALONE and not caution.remembers(proposal.element, proposal.action)
+    ruling = alone if is_calm else None
+    ruling = ruling or by_risk(proposal, rule, around, frame, caution)
     if partition.stop_words:
         reason = f"{proposal.action}: denied, the pipeline is {partition.stop_words}"
-        return replace(ruling, verdict=Verdict.DENY, reason=reason)
+        return ruling.becomes(Verdict.DENY, reason=reason)
     ruling = _by_autonomy(ruling, policy)
     ruling = _by_limits(ruling, proposal, rule, policy)
     ruling = _by_advice(ruling, proposal, frame)
@@ -64,9 +70,9 @@ def _by_autonomy(ruling: Ruling, policy: Policy) -> Ruling:
         return ruling
     found = ruling.reason.removesuffix(WAITS)
     if policy.fallback == KEEP:
-        return replace(ruling, verdict=Verdict.DENY, reason=f"{found}: the element stays as it is")
+        return ruling.becomes(Verdict.DENY, reason=f"{found}: the element stays as it is")
     reason = f"{found}: {policy.fallback} is sent instead"
-    return replace(ruling, verdict=Verdict.REPLACE, action=policy.fallback, reason=reason)
+    return ruling.becomes(Verdict.REPLACE, action=policy.fallback, reason=reason)
 
 
 def _by_limits(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) -> Ruling:
@@ -76,7 +82,7 @@ def _by_limits(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) -
     if reached is None:
         return ruling
     action, verdict = proposal.action, reached.limit.verdict
-    return replace(ruling, verdict=verdict, action=action, reason=reached.reason(action))
+    return ruling.becomes(verdict, action=action, reason=reached.reason(action))
 
 
 def _by_advice(ruling: Ruling, proposal: Proposal, frame: Frame) -> Ruling:
@@ -92,9 +98,8 @@ def _by_advice(ruling: Ruling, proposal: Proposal, frame: Frame) -> Ruling:
         why = frame.stepped_back
     else:
         return ruling
-    return replace(
-        ruling,
-        verdict=Verdict.ADVISE,
+    return ruling.becomes(
+        Verdict.ADVISE,
         action=proposal.action,
         reason=f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}",
     )
@@ -118,7 +123,7 @@ def _by_breaker(ruling: Ruling, proposal: Proposal, frame: Frame, partition: Par
     if ruling.verdict is Verdict.DENY or not (why := breaker.why_not(proposal.element)):
         return ruling
     reason = f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}"
-    return replace(ruling, verdict=Verdict.ADVISE, action=proposal.action, reason=reason)
+    return ruling.becomes(Verdict.ADVISE, action=proposal.action, reason=reason)
 
 
 def _by_claims(ruling: Ruling, proposal: Proposal, rule: Rule, frame: Frame) -> Ruling:
@@ -129,7 +134,7 @@ def _by_claims(ruling: Ruling, proposal: Proposal, rule: Rule, frame: Frame) -> 
     if claim is None:
         return ruling
     reason = f"{ruling.action}: {superseded(claim, rule.parameter)}"
-    return replace(ruling, verdict=Verdict.SUPERSEDED, reason=reason)
+    return ruling.becomes(Verdict.SUPERSEDED, reason=reason)
 
 
 def _by_capacity(
@@ -146,7 +151,7 @@ def _by_capacity(
     if why is None:
         return ruling
     reason = f"{ruling.action}: capped, {why}"
-    return replace(ruling, verdict=Verdict.CAP, reason=reason)
+    return ruling.becomes(Verdict.CAP, reason=reason)
 
 
 def _by_people(ruling: Ruling, proposal: Proposal, rule: Rule, partition: Partition) -> Ruling:
@@ -159,13 +164,13 @@ def _by_people(ruling: Ruling, proposal: Proposal, rule: Rule, partition: Partit
         return replace(ruling, reason=f"{action}: a person is asked about this element already")
     if recent.is_cooling(proposal.element, action, proposal.time_ms, rule.cooldown_ms):
         reason = f"{action}: capped, within its cool-down of {rule.cooldown_ms / 1000:g} s"
-        return replace(ruling, verdict=Verdict.CAP, reason=reason)
+        return ruling.becomes(Verdict.CAP, reason=reason)
     if (peace := holds.peace(pair, recent.clock_ms)) is not None:
         again = f"nobody is asked again for {rule.cooldown_ms / 1000:g} s"
-        return replace(ruling, verdict=Verdict.DENY, reason=f"{action}: {peace}, {again}")
+        return ruling.becomes(Verdict.DENY, reason=f"{action}: {peace}, {again}")
     if holds.is_full(recent.clock_ms):
         reason = f"{action}: denied, {MAX_HOLDS} decisions wait for a person already"
-        return replace(ruling, verdict=Verdict.DENY, reason=reason)
+        return ruling.becomes(Verdict.DENY, reason=reason)
     return ruling
 
 
@@ -186,4 +191,4 @@ def _by_control(ruling: Ruling, proposal: Proposal, rule: Rule, policy: Policy) 
         f"{ruling.action}: {ruling.category.name.lower()} risk, withheld at random, as "
         f"{policy.control_share * 100:g} % are, so that the effect of acting stays measurable"
     )
-    return replace(ruling, verdict=Verdict.WITHHOLD, reason=reason)
+    return ruling.becomes(Verdict.WITHHOLD, reason=reason)

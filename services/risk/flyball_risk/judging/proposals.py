@@ -55,6 +55,10 @@ class Ruling:
     reason: str
     impact: float = math.nan
 
+    def becomes(self, verdict: Verdict, reason: str, action: str = "") -> "Ruling":
+        """A tighter one of the same risk; the action stays unless another is given."""
+        return Ruling(verdict, self.category, self.risk, action or self.action, reason, self.impact)
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:

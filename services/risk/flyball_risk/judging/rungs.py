@@ -10,10 +10,9 @@ cut-off that was proven on labels, or when it exceeded a limit lately and is not
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from flyball_proto.calibrations import CutOff
 from flyball_proto.columns import Category, Verdict
 from flyball_risk.judging.caution import Caution
 from flyball_risk.judging.frame import Frame
@@ -60,11 +59,39 @@ def category_of(risk: float) -> Category:
     return CATEGORIES[bisect_right(CUT_OFFS, round(risk, 6))]
 
 
+def cleared_alone(proposals: Iterable[Proposal], frame: Frame) -> list[Ruling | None]:
+    """What becomes of each proposal while nothing goes on around its element; None = look closer.
+
+    Says at once, for all rows of a batch, what `by_risk` says of those that are cleared.
+    """
+    rules, found = frame.policy.rules, list[Ruling | None]()
+    reasons: dict[tuple[object, ...], tuple[Verdict, str]] = {}
+    limit = clears_up_to(frame)
+    for proposal in proposals:
+        rule = rules.get(proposal.action)
+        if rule is None or not math.isfinite(proposal.score):
+            found.append(None)
+            continue
+        risk = round(proposal.error * rule.impact, 6)
+        category = category_of(risk)
+        verdict = RUNG[category]
+        if verdict not in CLEARED or proposal.error > limit:
+            found.append(None)
+            continue
+        key = (proposal.action, category, proposal.quality, proposal.doubts, proposal.tenths)
+        said = reasons.get(key)
+        if said is None:
+            verdict, told = _told(verdict, frame)
+            said = verdict, mild(_mildly(proposal, rule, category, ALONE, told))
+            reasons[key] = said
+        found.append(Ruling(said[0], category, risk, proposal.action, said[1], rule.impact))
+    return found
+
+
 def by_risk(
-    proposal: Proposal, rule: Rule, crowds: Sequence[Crowd], frame: Frame, caution: Caution
+    proposal: Proposal, rule: Rule, around: Around, frame: Frame, caution: Caution
 ) -> Ruling:
     """Risk, category and rung of a proposal; `caution` learns what exceeds a limit."""
-    around = _around(proposal, crowds, frame)
     harm = rule.impact
     if around is not ALONE:
         harm = spread(harm, around.share, contested=around.contested)
@@ -102,29 +129,35 @@ def unproven(frame: Frame) -> str:
     return f"not proven yet: {cut_off.rows} of {cut_off.needed} labelled rows"
 
 
+def clears_up_to(frame: Frame) -> float:
+    """Probability of error up to which nobody need be asked; below 0 = a person always must be."""
+    cut_off = frame.cut_off
+    if cut_off is not None and cut_off.proven:
+        return -1.0 if cut_off.at is None else cut_off.at
+    return -1.0 if frame.policy.risk.unproven == "hold" else math.inf
+
+
 def _why_not(proposal: Proposal, rule: Rule, risk: float, frame: Frame, caution: Caution) -> str:
     """Why a proposal of little risk may not be cleared without a person; empty when it may."""
-    cut_off = frame.cut_off
-    element, action, most = proposal.element, proposal.action, 1.0
-    if cut_off is not None and cut_off.proven:
-        if cut_off.at is None:
-            return _nothing_clears(cut_off)
-        most = cut_off.at
-        if proposal.error > most:
-            caution.exceeded(element, action, proposal.time_ms + rule.cooldown_ms)
-            return f"an error is {proposal.error:.3f} likely and only up to {most:.3f} is proven"
+    element, action, limit = proposal.element, proposal.action, clears_up_to(frame)
+    if limit < 0:
+        return _nothing_clears(frame)
+    if proposal.error > limit:
+        caution.exceeded(element, action, proposal.time_ms + rule.cooldown_ms)
+        return f"an error is {proposal.error:.3f} likely and only up to {limit:.3f} is proven"
     if caution.is_due(element, action, proposal.time_ms):
         below = 1.0 - frame.policy.risk.hysteresis
-        if risk > HELD_FROM * below or proposal.error > most * below:
+        if risk > HELD_FROM * below or proposal.error > limit * below:
             return f"it was over a limit less than {rule.cooldown_ms / 1000:g} s ago and is near it"
     caution.relieve(element, action)
-    if frame.policy.risk.unproven == "hold":
-        return unproven(frame)
     return ""
 
 
-def _nothing_clears(cut_off: CutOff) -> str:
-    """Whatever limit is set, too many of the labelled decisions below it were wrong."""
+def _nothing_clears(frame: Frame) -> str:
+    """Too few labels, or whatever limit is set, too many of the decisions below it were wrong."""
+    cut_off = frame.cut_off
+    if cut_off is None or not cut_off.proven:
+        return unproven(frame)
     rows, most = cut_off.rows, cut_off.max_error
     return f"{rows} labelled rows prove that no limit keeps errors within {most * 100:g} %"
 
@@ -136,11 +169,11 @@ def _told(verdict: Verdict, frame: Frame) -> tuple[Verdict, str]:
     return verdict, TOLD if verdict is Verdict.NOTIFY else ""
 
 
-def _around(proposal: Proposal, crowds: Sequence[Crowd], frame: Frame) -> Around:
-    """Of the element's groups the one that is acted on most."""
+def around_of(proposal: Proposal, crowds: Sequence[Crowd], frame: Frame) -> Around:
+    """Of the element's groups the one that is acted on most; `ALONE` when nothing goes on."""
     policy = frame.policy
     contested = frame.claims.others(policy.pipeline, proposal.element, proposal.time_ms)
-    crowd = max(crowds, key=lambda c: c.acted / c.known, default=None)
+    crowd = max(crowds, key=lambda c: c.acted / c.known) if crowds else None
     if crowd is None or not crowd.acted:
         return CONTESTED if contested else ALONE
     label, value = crowd.group
