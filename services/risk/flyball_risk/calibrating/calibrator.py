@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from pydantic import ValidationError
+
 from flyball_kit import clock
 from flyball_kit.announce import Announcer
 from flyball_kit.errors import TransientError
@@ -40,7 +42,7 @@ class Calibrator:
         partitions: int,
         *,
         states: Kv[bytes],
-        records: Kv[Calibration],
+        records: Kv[bytes],
         calibrations: Calibrations,
         announcer: Announcer,
     ) -> None:
@@ -59,10 +61,13 @@ class Calibrator:
         return self._learning.terms
 
     async def revise(self, terms: Terms) -> None:
-        """Go on under a changed specification of the same features."""
+        """Go on under a changed specification of the same features; what it proves is told anew."""
         async with self._turn:
-            if terms != self.terms:
-                self._learning.revise(terms)
+            if terms == self.terms:
+                return
+            self._learning.revise(terms)
+            if self._learning.calibration is not None and not self._lanes.in_lockstep:
+                await self._fit()
 
     async def behind(self, partition: int) -> int | None:
         """For `SampleReader`: what was saved was read; None = from the first there is."""
@@ -172,9 +177,11 @@ class Calibrator:
         calibration = learning.calibration
         if calibration is None:
             return
-        there, revision = await self._records.load(pipeline)
+        data, revision = await self._records.load(pipeline)
+        there = _read(data)
         if there is None or there.at < calibration.at:
-            revision = await self._records.save(pipeline, calibration, revision=revision)
+            new = calibration.model_dump_json().encode()
+            revision = await self._records.save(pipeline, new, revision=revision)
         else:
             calibration = there
         self._calibrations.note(pipeline, calibration, revision)
@@ -197,6 +204,16 @@ class Calibrator:
             else:
                 self._calibrations.trouble(pipeline, None)
                 return done
+
+
+def _read(data: bytes | None) -> Calibration | None:
+    """What is recorded; what cannot be read is written anew."""
+    if data is None:
+        return None
+    try:
+        return Calibration.model_validate_json(data)
+    except ValidationError:
+        return None
 
 
 def key(pipeline: str) -> str:

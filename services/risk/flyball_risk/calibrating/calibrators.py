@@ -14,7 +14,6 @@ from flyball_kit.samples import SampleReader
 from flyball_kit.specifications import Fitting
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
-from flyball_proto.calibrations import Calibration
 from flyball_proto.spec import digest8
 from flyball_risk.calibrating.calibrations import Calibrations
 from flyball_risk.calibrating.calibrator import Calibrator
@@ -72,7 +71,7 @@ class Calibrators:
         self._connect, self._client = connect, client
         self._announcer, self._tasks = announcer, tasks
         self._states: Kv[bytes] = Kv(client, streams.POSITIONS, bytes)
-        self._records: Kv[Calibration] = Kv(client, streams.CALIBRATION, Calibration)
+        self._records: Kv[bytes] = Kv(client, streams.CALIBRATION, bytes)
         self._running: dict[str, Calibrator] = {}
 
     async def apply(self, found: Fitting) -> None:
