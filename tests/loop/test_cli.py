@@ -370,3 +370,33 @@ def test_a_second_up_on_the_same_home_says_who_runs_it(home: str) -> None:
     found = flyball("up", "--home", home)
     assert found.returncode == 1
     assert "already runs" in found.stderr
+
+
+def test_a_changed_policy_is_tried_on_what_was_decided(tmp_path: Path, home: str) -> None:
+    spec, name = tmp_path / "tried.yaml", ("tried", "--home", home)
+    text = HELD.replace("{name: held}", "{name: tried}").replace("source: held", "source: tried")
+    spec.write_text(text)
+    assert flyball("apply", "-f", str(spec), *at(home)).returncode == 0
+    for element in ("a", "b"):
+        flyball("publish", "tried", element, "load=99", "--rows", "3", *at(home))
+    shown = flyball("policy", "show", *name)
+    assert shown.returncode == 0, shown.stderr
+    assert "boundary ask: hold when true" in shown.stdout
+    same = flyball("policy", "test", "-f", str(spec), "--json", *at(home))
+    assert same.returncode == 0, same.stderr
+    counts = json.loads(same.stdout)
+    assert (counts["changed"], counts["proposals"], counts["as_recorded"]) == (0, 4, 4)
+    spec.write_text(text.replace("    boundaries: [", "    # boundaries: ["))
+    looser = flyball("policy", "test", "-f", str(spec), *at(home))
+    assert looser.returncode == 4
+    assert "LOOSER" in looser.stdout
+    assert looser.stdout.rstrip().endswith("something would become looser")
+    spec.write_text(text.replace('"true"', "element.labels.site == 'x'"))
+    refused = flyball("policy", "test", "-f", str(spec), *at(home))
+    assert refused.returncode == 2
+    assert "label 'site', which the source does not declare" in refused.stderr
+    spec.write_text(text.replace("tried", "nobody"))
+    assert (
+        "pipeline 'nobody' is not applied"
+        in flyball("policy", "test", "-f", str(spec), *at(home)).stderr
+    )
