@@ -41,8 +41,9 @@ def test_a_command_is_answered_with_the_reply_that_follows_it() -> None:
 
 
 def test_every_command_of_the_contracts_names_its_subject() -> None:
-    source = Path(generate.ROOT, "proto/flyball_proto/commands.py").read_text()
-    assert {c.subject for c in all_commands()} == set(re.findall(r"`(cmd\.[a-z.-]+)`", source))
+    modules = Path(generate.ROOT, "proto/flyball_proto").glob("*.py")
+    source = "".join(module.read_text() for module in modules)
+    assert {c.subject for c in all_commands()} == set(re.findall(r"`(cmd\.[a-z.-]+)`:", source))
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,10 @@ from flyball_local.cli import (
     policies,
     proving,
     quarantine,
+    reviewing,
     running,
     specs,
+    stopping,
 )
 from flyball_local.cli.root import app
 from flyball_local.exits import EXIT_INTERRUPTED, exit_code, sentence
@@ -40,8 +42,10 @@ __all__ = [
     "policies",
     "proving",
     "quarantine",
+    "reviewing",
     "running",
     "specs",
+    "stopping",
 ]
 
 

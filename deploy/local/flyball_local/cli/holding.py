@@ -1,33 +1,42 @@
-"""Commands for people in the loop: decisions that wait for them, stop and resume."""
+"""Commands about decisions that wait for people."""
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
 
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flyball_local.cli import completion, shell
-from flyball_local.cli.root import (
-    DEFAULT_HOME,
-    AsJson,
-    By,
-    HomeFolder,
-    PipelineName,
-    Why,
-    app,
-    group,
-)
+from flyball_local.cli.root import DEFAULT_HOME, AsJson, By, HomeFolder, Why, app, group
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-    from flyball_proto.commands import StopReply
+    from flyball_local.showing.answering import Outcome
+    from flyball_local.showing.choosing import Filters, Given
+    from flyball_local.showing.holding import Beside
+    from flyball_proto.beside import HoldCounts
     from flyball_proto.holds import Hold
 
 holds = group("Decisions that wait for a person.")
 app.add_typer(holds, name="holds")
+
+
+class Code(StrEnum):
+    """As in `flyball_proto.holds.ReasonCode`, which is not imported for --help; a test compares."""
+
+    AGREE = "agree"
+    WRONG_PREDICTION = "wrong-prediction"
+    WRONG_ACTION = "wrong-action"
+    BAD_TIMING = "bad-timing"
+    MAINTENANCE = "maintenance"
+    DATA_QUALITY = "data-quality"
+    POLICY = "policy"
+    OTHER = "other"
+
 
 OfPipeline = Annotated[
     str | None, typer.Option("--pipeline", autocompletion=completion.pipelines, help="Of it alone.")
@@ -38,35 +47,54 @@ Ids = Annotated[
     list[str] | None,
     typer.Argument(help="As in flyball holds list.", autocompletion=completion.open_holds),
 ]
+OfLabels = Annotated[
+    list[str] | None, typer.Option("--label", help="With this label alone, as in site=s1.")
+]
+OlderThan = Annotated[
+    str | None, typer.Option("--older-than", help="Opened so long ago, as in 10min.")
+]
+Expect = Annotated[
+    int | None,
+    typer.Option("--expect", min=1, help="With --all: do nothing unless they are so many."),
+]
+AsCode = Annotated[Code, typer.Option("--code", help="Why, as it is counted.")]
 EveryOne = Annotated[bool, typer.Option("--all", help="Every open one that the filters leave.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")]
 
 
 @holds.command("list")
-def list_holds(
+def list_holds(  # noqa: PLR0913, PLR0917 - one a word of the command line
     every: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
     pipeline: OfPipeline = None,
     element: OfElement = None,
     action: OfAction = None,
+    labels: OfLabels = None,
+    older_than: OlderThan = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="How many, by state, action and reason code.")
+    ] = False,
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Decisions that wait for a person, newest first.
 
-    Example: flyball holds list
+    Example: flyball holds list --label site=s1
     """
     from flyball_kit import clock
+    from flyball_local.showing.choosing import filters_of
     from flyball_local.showing.listing import HOLD_COLUMNS, hold_row
+    from flyball_proto.beside import counted
 
-    found = [
-        hold
-        for hold in shell.with_operator(home, lambda client: _read(client, pipeline))
-        if (every or hold.state == "open") and _matches(hold, element, action)
-    ]
+    wanted, now = filters_of(pipeline, element, action, labels, older_than), clock.utc_now()
+    read = shell.with_operator(home, lambda client: _read(client, pipeline))
+    matching = [hold for hold in read if wanted.match(hold, now)]
+    if summary:
+        _say_counts(counted(matching), as_json=as_json)
+        return
+    found = [hold for hold in matching if every or hold.state == "open"]
     if as_json:
         shell.put_json({"holds": [hold.model_dump(mode="json") for hold in found]})
         return
-    now = clock.utc_now()
     shell.out_table(HOLD_COLUMNS, [hold_row(h, now) for h in found], "no decision waits")
 
 
@@ -76,118 +104,88 @@ def show_hold(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Everything that is on record of one hold.
+    """One hold, and what stands beside it.
 
     Example: flyball holds show congestion.4711.0
     """
     from flyball_kit import clock
+    from flyball_local.showing.holding import beside, context_lines
     from flyball_local.showing.listing import hold_lines, one_hold
 
-    found = one_hold(shell.with_operator(home, lambda client: _read(client, None)), hold)
+    async def work(client: "Client") -> "tuple[Hold, Beside | None]":
+        found = one_hold(await _read(client, None), hold)
+        return found, await beside(client, found)
+
+    found, context = shell.with_operator(home, work)
     if as_json:
-        shell.put_json(found.model_dump(mode="json"))
+        stands = context.as_json() if context else None
+        shell.put_json(found.model_dump(mode="json") | {"context": stands})
     else:
-        shell.out(*hold_lines(found, clock.utc_now()))
+        shell.out(*hold_lines(found, clock.utc_now()), *context_lines(context))
 
 
 @holds.command()
 def approve(  # noqa: PLR0913, PLR0917 - one a word of the command line
     ids: Ids = None,
     why: Why = "",
+    code: AsCode = Code.OTHER,
     by: By = None,
     every: EveryOne = False,
     pipeline: OfPipeline = None,
     element: OfElement = None,
     action: OfAction = None,
+    labels: OfLabels = None,
+    older_than: OlderThan = None,
+    expect: Expect = None,
     yes: Yes = False,
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Let decisions that wait go out to their elements.
 
-    Example: flyball holds approve congestion.4711.0 --why "the cell is overloaded"
+    Example: flyball holds approve congestion.4711.0 --why "the cell is overloaded" --code agree
     """
-    name, reason = shell.checked(by, why)
-    chosen = _chosen(home, ids, every, (pipeline, element, action), "approve", yes=yes)
-    _answer(home, chosen, "approve", name, reason, as_json=as_json)
+    from flyball_local.showing.choosing import Given, filters_of
+
+    given = Given("approve", *shell.checked(by, why), code.value)
+    wanted = filters_of(pipeline, element, action, labels, older_than)
+    _check(ids, given, wanted, every=every)
+    if ids:
+        _answer(home, ids, given, as_json=as_json)
+    else:
+        _answer_all(home, wanted, given, expect, yes=yes, as_json=as_json)
 
 
 @holds.command()
 def deny(  # noqa: PLR0913, PLR0917 - one a word of the command line
     ids: Ids = None,
     why: Why = "",
+    code: AsCode = Code.OTHER,
     by: By = None,
     every: EveryOne = False,
     pipeline: OfPipeline = None,
     element: OfElement = None,
     action: OfAction = None,
+    labels: OfLabels = None,
+    older_than: OlderThan = None,
+    expect: Expect = None,
     yes: Yes = False,
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Keep decisions that wait from their elements.
 
-    Example: flyball holds deny --all --element cell-7 --yes --why "under repair"
+    Example: flyball holds deny --all --label site=s1 --expect 12 --yes --code maintenance
     """
-    name, reason = shell.checked(by, why)
-    chosen = _chosen(home, ids, every, (pipeline, element, action), "deny", yes=yes)
-    _answer(home, chosen, "deny", name, reason, as_json=as_json)
+    from flyball_local.showing.choosing import Given, filters_of
 
-
-@app.command()
-def stop(
-    pipeline: PipelineName,
-    why: Why = "",
-    by: By = None,
-    home: HomeFolder = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
-    """Stop a pipeline's actions at once, until it is resumed.
-
-    Decisions go on, but nothing reaches an element.
-
-    Example: flyball stop congestion --why "maintenance at site 7"
-    """
-    from flyball_proto.commands import StopPipeline, StopReply
-
-    name, reason = shell.checked(by, why)
-    command = StopPipeline(pipeline=pipeline, by=name, why=reason)
-    reply = shell.ask(home, "risk", "stop", command, StopReply, pipeline=pipeline)
-    _say_stop(reply, f"let it act again: flyball resume {pipeline}", as_json=as_json)
-
-
-@app.command()
-def resume(
-    pipeline: PipelineName,
-    why: Why = "",
-    by: By = None,
-    home: HomeFolder = DEFAULT_HOME,
-    as_json: AsJson = False,
-) -> None:
-    """Let a stopped pipeline act again, from the next row on.
-
-    Example: flyball resume congestion --why "maintenance is over"
-    """
-    from flyball_proto.commands import ResumePipeline, StopReply
-
-    name, reason = shell.checked(by, why)
-    command = ResumePipeline(pipeline=pipeline, by=name, why=reason)
-    reply = shell.ask(home, "risk", "resume", command, StopReply, pipeline=pipeline)
-    _say_stop(reply, "actions go out from the next decision on", as_json=as_json)
-
-
-def _say_stop(reply: "StopReply", then: str, *, as_json: bool) -> None:
-    if as_json:
-        shell.put_json(reply.model_dump(mode="json"))
-        return
-    state = reply.state
-    if state is None:
-        shell.out("done")
-        return
-    word = "stopped" if state.stopped else "running"
-    since = f"by {state.by} at {state.at:%H:%M:%S} UTC"
-    before = "" if reply.changed else ", as it was before"
-    shell.out(f"{state.pipeline} is {word}, {since}{before}; {then}")
+    given = Given("deny", *shell.checked(by, why), code.value)
+    wanted = filters_of(pipeline, element, action, labels, older_than)
+    _check(ids, given, wanted, every=every)
+    if ids:
+        _answer(home, ids, given, as_json=as_json)
+    else:
+        _answer_all(home, wanted, given, expect, yes=yes, as_json=as_json)
 
 
 async def _read(client: "Client", pipeline: str | None) -> "list[Hold]":
@@ -200,38 +198,55 @@ async def _read(client: "Client", pipeline: str | None) -> "list[Hold]":
     return await records.holds(client, f"{pipeline}.")
 
 
-def _matches(hold: "Hold", element: str | None, action: str | None) -> bool:
-    return element in {None, hold.element} and action in {None, hold.action}
-
-
-def _chosen(
-    home: Path,
-    ids: list[str] | None,
-    every: bool,
-    filters: tuple[str | None, str | None, str | None],
-    verb: str,
-    *,
-    yes: bool,
-) -> list[str]:
-    """The ids given, or with --all every open one that the filters leave, once a person said so.
+def _check(ids: list[str] | None, given: "Given", wanted: "Filters", *, every: bool) -> None:
+    """Either ids, or --all.
 
     Raises:
-        InvalidInputError: Neither ids nor --all, or both; or nobody can be asked.
+        InvalidInputError: Neither, or both.
     """
     from flyball_local.invalid import InvalidInputError
 
-    pipeline, element, action = filters
-    if bool(ids) == every or (ids and any(filters)):
+    if bool(ids) == every or (ids and wanted.are_any):
         raise InvalidInputError(
-            f"holds {verb}: name ids, or --all with --pipeline, --element or --action; "
-            "which there are: flyball holds list"
+            f"holds {given.answer}: name ids, or --all with --pipeline, --element, --action, "
+            "--label or --older-than; which there are: flyball holds list"
         )
-    if ids:
-        return list(dict.fromkeys(ids))
-    found = shell.with_operator(home, lambda client: _read(client, pipeline))
-    chosen = [h for h in found if h.state == "open" and _matches(h, element, action)]
-    if not chosen or yes:
-        return [hold.id for hold in chosen]
+
+
+def _answer(home: Path, ids: list[str], given: "Given", *, as_json: bool) -> None:
+    """Answer one after the other; one that is refused does not keep the others from it."""
+    from flyball_local.showing.answering import answer_holds
+
+    chosen = list(dict.fromkeys(ids))
+    _say(shell.with_operator(home, lambda client: answer_holds(client, chosen, given)), as_json)
+
+
+def _answer_all(
+    home: Path,
+    wanted: "Filters",
+    given: "Given",
+    expect: int | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Answer every open one that the filters leave at once, when a person said so."""
+    from flyball_kit import clock
+    from flyball_local.showing.answering import answer_many
+    from flyball_local.showing.choosing import check_count
+
+    now = clock.utc_now()
+    found = shell.with_operator(home, lambda client: _read(client, wanted.pipeline))
+    chosen = [h for h in found if h.state == "open" and wanted.match(h, now)]
+    check_count(len(chosen), expect, given.answer)
+    if chosen and not yes:
+        _confirm(chosen, given.answer)
+    _say(shell.with_operator(home, lambda client: answer_many(client, chosen, given)), as_json)
+
+
+def _confirm(chosen: "list[Hold]", verb: str) -> None:
+    from flyball_local.invalid import InvalidInputError
+
     if not sys.stdin.isatty():
         raise InvalidInputError(
             f"holds {verb} --all would {verb} {len(chosen)}; say --yes where nobody can be asked"
@@ -239,24 +254,9 @@ def _chosen(
     for hold in chosen:
         shell.say(f"{hold.id}  {hold.action} on {hold.element}: {hold.reason}")
     typer.confirm(f"{verb} these {len(chosen)}?", abort=True, err=True)
-    return [hold.id for hold in chosen]
 
 
-def _answer(
-    home: Path,
-    chosen: list[str],
-    answer: Literal["approve", "deny"],
-    by: str,
-    why: str,
-    *,
-    as_json: bool,
-) -> None:
-    """Answer one after the other; one that is refused does not keep the others from it."""
-    from flyball_local.showing.answering import answer_holds
-
-    outcomes = shell.with_operator(
-        home, lambda client: answer_holds(client, chosen, answer, by, why)
-    )
+def _say(outcomes: "list[Outcome]", as_json: bool) -> None:
     if as_json:
         shell.put_json({"answers": [outcome.as_json() for outcome in outcomes]})
     for outcome in outcomes:
@@ -267,3 +267,12 @@ def _answer(
     if not outcomes and not as_json:
         shell.out("no decision waits")
     shell.end(not any(outcome.refusal for outcome in outcomes))
+
+
+def _say_counts(found: "HoldCounts", *, as_json: bool) -> None:
+    from flyball_local.showing.holding import count_lines
+
+    if as_json:
+        shell.put_json(found.model_dump(mode="json"))
+    else:
+        shell.out(*count_lines(found))

@@ -100,6 +100,11 @@ def revoke(
         shell.out(f"{name}: {reply.ended} ended")
     else:
         shell.out(f"{name} has neither token nor session; who has: flyball users list")
+    if reply.withdrawn and not as_json:
+        shell.out(f"{len(reply.withdrawn)} holds need another approval: {name} had agreed to them")
+    if reply.detail:
+        shell.say(reply.detail)
+        shell.end(well=False)
 
 
 @users.command("list")

@@ -36,6 +36,7 @@ ORDER: Final = [
     "reproduce",
     "policy",
     "holds",
+    "reviews",
     "stop",
     "resume",
     "breaker",

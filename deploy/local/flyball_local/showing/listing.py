@@ -135,9 +135,13 @@ def hold_lines(hold: Hold, now: datetime) -> list[str]:
         ("opened", f"{hold.opened_at:%Y-%m-%d %H:%M:%S} UTC, {ago(hold.opened_at, now)}"),
         ("expires", f"{span(left_s)} behind its decision, in event time"),
     ]
+    if hold.approvals > 1:
+        agreed = f"; agreed so far: {', '.join(hold.agreed_by)}" if hold.agreed_by else ""
+        facts.append(("needs", f"{hold.approvals} different people{agreed}"))
     if hold.answered_by:
         why = f": {hold.answered_why}" if hold.answered_why else ""
-        facts.append(("answer", f"{hold.state} by {hold.answered_by}{why}"))
+        code = f" ({hold.answered_code})" if hold.answered_code else ""
+        facts.append(("answer", f"{hold.state} by {hold.answered_by}{code}{why}"))
     return [f"{name:<9} {words}" for name, words in facts]
 
 
