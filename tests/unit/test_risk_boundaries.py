@@ -14,7 +14,9 @@ from tests.unit.risk_rows import Row, batch, message, policy
 from flyball_kit.fold import Input
 from flyball_proto.columns import F32, Doubts, Model, Quality, Result, Verdict, decode_verdicts
 from flyball_proto.holds import Answer
-from flyball_proto.spec import Boundary
+from flyball_proto.spec import Boundary, parse_documents
+from flyball_proto.spec.boundaries import MEANINGS, facts
+from flyball_proto.spec.typed import LABELS
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.limits import clauses
@@ -44,6 +46,21 @@ FACTS = Facts(
     quality=int(Quality.STALE | Quality.CLIPPED),
 )
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = {
+    "apiVersion": "flyball/v1",
+    "kind": "Pipeline",
+    "metadata": {"name": "p"},
+    "spec": {
+        "source": {"interval": "1s", "metrics": ["load"], "labels": ["site"]},
+        "target": {
+            "task": "multiclass",
+            "kind": "feedback",
+            "horizon": "1h",
+            "classes": ["a", "b", "c"],
+        },
+    },
+}
+CATALOGUE = parse_documents([SPEC])
 NAN = float("nan")
 UNKNOWN = FACTS._replace(
     error=NAN, confidence=NAN, novelty=NAN, disagreement=NAN, age_ms=NAN, quality=-1, class_name=""
@@ -171,18 +188,18 @@ def test_giving_only_what_is_named_and_remembering_change_no_answer(
     when: str, rows: list[Facts]
 ) -> None:
     (found,) = compile_limits([limit(when)])
-    for facts in rows:
+    for seen in rows:
         whole: dict[str, dict[str, Any]] = {}
         for path, read in READERS.items():
             root, _, name = path.partition(".")
             known = whole.setdefault(root, {})
-            if (value := read(facts)) is not None:
+            if (value := read(seen)) is not None:
                 known[name] = value
         try:
             expected = bool(cel.compile(when).execute(whole))
         except (KeyError, TypeError):
             expected = True
-        assert (first_reached([found], facts) is not None) == expected
+        assert (first_reached([found], seen) is not None) == expected
 
 
 def fold_under(*limits: dict[str, str]) -> RiskFold:
@@ -222,6 +239,13 @@ def answer(fold: RiskFold, decision: str, sequence: int) -> Any:
     given = Answer(hold=decision, answer="approve", by="ana", at=AT, why="")
     data = given.model_dump_json().encode()
     return asked(fold, Input(sequence, 0, "decisions.congestion.0.answers", None, data))
+
+
+def test_every_fact_that_may_be_named_can_be_read_and_is_explained() -> None:
+    (pipeline,) = CATALOGUE.pipelines.values()
+    named = {p for p in facts(pipeline, CATALOGUE.sources["p"]) if not p.startswith(f"{LABELS}.")}
+    assert named == set(READERS)
+    assert {p for p in MEANINGS if not p.startswith(f"{LABELS}.")} == named - {LABELS}
 
 
 def test_an_approval_asks_the_boundaries_again_with_the_signals_that_the_row_had() -> None:

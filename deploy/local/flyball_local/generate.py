@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from flyball_kit.settings import KitSettings, variables
 from flyball_local import cli
 from flyball_local.exits import EXIT_PROBLEM
+from flyball_local.reference.boundaries import boundary_lines
 from flyball_local.reference.cli import cli_reference
 from flyball_local.reference.events import events_reference
 from flyball_local.reference.http import http_reference
@@ -124,6 +125,7 @@ def specification_reference() -> str:
         lines += ["", f"## kind: {kind.__name__}", ""]
         lines += ["| field | default | meaning |", "|---|---|---|"]
         lines += _fields(schema, schema["$defs"], "")
+    lines += boundary_lines()
     return "\n".join([*lines, ""])
 
 

@@ -98,7 +98,8 @@ class Boundary(SpecModel):
 
     name: ObjectName = Field(description="Named in the verdict's reason.")
     when: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="CEL over element and decision, e.g. element.labels.site == 'hospital'."
+        description="CEL over element, decision, time and model, e.g. element.labels.site == "
+        "'hospital'; see Facts of a boundary. Where it cannot be evaluated, it applies."
     )
     verdict: Literal["hold", "deny"] = Field(description="What a decision gets when it applies.")
 

@@ -1,19 +1,4 @@
-"""What a boundary's expression may say: the facts that it sees, their types, its mistakes. Pure.
-
-    element.name                          text
-    element.labels.<label>                text; absent where the element does not say it
-    decision.action, parameter, severity  text
-    decision.score                        number, a probability unless the target is regression
-    decision.class                        text, multiclass only
-    decision.risk, category               number in [0, 1]; negligible, low, medium, high, critical
-    decision.error                        probability that acting is wrong
-    decision.confidence, credibility      number in [0, 1]; absent while nothing is calibrated
-    decision.novelty                      number in (0, 1], small = unlike what was learnt; may be absent
-    decision.disagreement                 distance to the fallback's score; may be absent
-    decision.stale, missing, clipped, repaired   true or false: what is wrong with the inputs
-    time.hour, minute, weekday            whole numbers of the event time in UTC; Monday is 1
-    model.trainer, stage                  text
-    model.age_s                           seconds since the newest data it learnt from; may be absent
+"""What a boundary's expression may say: the facts that it sees, and its mistakes. Pure.
 
 `has(decision.novelty)` says whether what may be absent is there. What cannot be evaluated applies.
 """
@@ -33,6 +18,38 @@ SEVERITIES: Final = ("low", "medium", "high", "critical")
 CATEGORIES: Final = ("negligible", *SEVERITIES)
 STAGES: Final = ("active", "canary")
 FLAWS: Final = ("clipped", "missing", "stale", "repaired")
+MEANINGS: Final[Mapping[str, str]] = {
+    "element.name": "The element.",
+    "element.labels.<label>": "A label that the source declares; absent where the element does not "
+    "say it.",
+    "decision.action": "What is proposed.",
+    "decision.parameter": "What that changes at the element.",
+    "decision.severity": f"{', '.join(SEVERITIES)}: the gravest of the decisions that propose it.",
+    "decision.score": "The model's: a probability, or a value in the target's unit for regression.",
+    "decision.class": "The class that the score is about; multiclass only.",
+    "decision.risk": "Probability of an error times impact, 0 to 1.",
+    "decision.category": f"Of that risk: {', '.join(CATEGORIES)}.",
+    "decision.error": "Probability that acting is wrong.",
+    "decision.confidence": "1 - the second largest p-value of a label; absent until calibrated.",
+    "decision.credibility": "The largest p-value of a label, small = unlike all labelled decisions; "
+    "absent until calibrated.",
+    "decision.novelty": "p-value of the inputs in (0, 1], small = unlike what the model learnt from; "
+    "absent where the model cannot tell.",
+    "decision.disagreement": "Distance to the score of the fallback; absent where there is none.",
+    "decision.clipped": "True: a value of the inputs lay outside its range and was clipped.",
+    "decision.missing": "True: a metric that the features need is missing.",
+    "decision.stale": "True: the inputs reach beyond a gap longer than the look-back.",
+    "decision.repaired": "True: an earlier row came after later ones.",
+    "time.hour": "0 to 23, of the event time in UTC.",
+    "time.minute": "0 to 59.",
+    "time.weekday": "1 to 7, Monday is 1.",
+    "model.trainer": "Who trained the model that decided; baseline is built in.",
+    "model.stage": f"{' or '.join(STAGES)}.",
+    "model.age_s": "Seconds of event time since the newest data that it learnt from; absent if it "
+    "learnt nothing.",
+}
+"""For people."""
+
 SHARE: Final = replace(DOUBLE, least=0, most=1)
 
 

@@ -110,7 +110,7 @@ class Typing:
             step = f"did you mean {close[0]}?" if close else "use one of them"
             if name in _TEXT_METHODS:
                 step = f"write it behind the text: element.name.{name}(...)"
-            raise BoundaryError(node.at, f"unknown function {name!r}", _known_calls(), step)
+            raise BoundaryError(node.at, f"unknown function {name!r}", known_calls(), step)
         if len(node.parts) != 1:
             raise BoundaryError(node.at, f"{name} of {len(node.parts)}", f"{name} of one thing")
         part = node.parts[0]
@@ -136,7 +136,7 @@ def _check_method(node: Node) -> None:
     if name not in (*_TEXT_METHODS, "size"):
         close = nearest(name, (*_TEXT_METHODS, "size"))
         step = f"did you mean {close[0]}?" if close else "use one of them"
-        raise BoundaryError(node.at, f"unknown function {name!r}", _known_calls(), step)
+        raise BoundaryError(node.at, f"unknown function {name!r}", known_calls(), step)
 
 
 def _method(node: Node, parts: tuple[Type, ...]) -> Type:
@@ -266,5 +266,6 @@ def _member(node: Node, parts: tuple[Type, ...]) -> Type:
     return BOOL
 
 
-def _known_calls() -> str:
+def known_calls() -> str:
+    """Functions that expressions may use, for people."""
     return ", ".join([*(f"{name}()" for name in _CALLS), *(f".{n}()" for n in _TEXT_METHODS)])
