@@ -65,7 +65,7 @@ _BUCKET_RECORDS: Final = {
     "models": "`<pipeline>.<digest>`: `ModelRecord`",
     "deployments": "`<pipeline>`: `ActiveModel`, who answers and since when",
     "scoreboard": "`<pipeline>`: the registry's evidence and where it stands in SAMPLES",
-    "calibration": "kept free for risk",
+    "calibration": "`<pipeline>`: how often decisions are wrong, and up to where they may be cleared",
     "holds": "`<pipeline>.<sequence>.<sample>`: `Hold`",
     "contexts": "`<pipeline>.<sequence>.<sample>`: `HoldContext`",
     "reviews": "`<pipeline>.<sequence>.<sample>`: `Review`",

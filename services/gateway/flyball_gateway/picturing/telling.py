@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from flyball_gateway.picturing.picture import Line, Mood
-from flyball_proto import breakers, deployments, events, holds, judgements, outcomes
+from flyball_proto import breakers, calibrations, deployments, events, holds, judgements, outcomes
 from flyball_proto.events import Event
 
 DIGEST_CHARS: Final = 8
@@ -41,6 +41,8 @@ _TOLD: Final[tuple[type[Event], ...]] = (
     breakers.BreakerTurned,
     outcomes.ActionRejected,
     outcomes.ActionsUnacknowledged,
+    calibrations.Calibrated,
+    calibrations.SteppedBackNow,
 )
 """Kinds that are told; lockstep's marks and measurements are not."""
 
@@ -294,6 +296,21 @@ def _actions_unacknowledged(e: outcomes.ActionsUnacknowledged) -> str:
     return (
         f"{len(e.decisions)} action(s) were sent and not acknowledged in time, the first of them "
         f"{e.decisions[0]}."
+    )
+
+
+@_teller(calibrations.Calibrated, "good")
+def _calibrated(e: calibrations.Calibrated) -> str:
+    return sentence(e.detail)
+
+
+@_teller(calibrations.SteppedBackNow, "bad")
+def _stepped_back(e: calibrations.SteppedBackNow) -> str:
+    found = e.found
+    return (
+        f"Actions are only recorded: of the last {found.rows} cleared and labelled rows "
+        f"{found.error:.0%} were wrong, at least {found.lower_bound:.1%} are, and "
+        f"{e.max_error:.1%} may be."
     )
 
 
