@@ -260,6 +260,16 @@ def test_a_person_answers_holds_and_stops_and_resumes_a_pipeline(tmp_path: Path,
     assert ("decision" not in of_model, "signed    by " in of_model) == (True, True)
     assert "lead time" in flyball("dora", "held", *at(home)).stdout
 
+    story = flyball("explain", ids["a"], *at(home)).stdout
+    assert "approved by ann" in story
+    assert "chained   verdicts.held.0" in story
+    checked = flyball("audit", "verify", "--json", *at(home))
+    assert json.loads(checked.stdout)["problems"] == []
+    exported = str(tmp_path / "exported")
+    assert flyball("audit", "export", exported, *at(home)).returncode == 0
+    assert flyball("audit", "verify", exported, *at(home)).stdout.endswith("the record holds\n")
+    assert "approved by ann" in flyball("explain", ids["a"], "--from", exported).stdout
+
     stopped = flyball("stop", "held", "--as", "ann", "--why", "repair", *at(home))
     assert stopped.stdout.startswith("held is stopped, by ann")
     assert "as it was before" in flyball("stop", "held", *at(home)).stdout

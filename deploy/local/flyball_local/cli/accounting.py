@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - each command imports what it needs, so that --help is quick
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,6 +67,45 @@ def lineage(
         shell.put_json(trail.as_json())
     else:
         shell.out(*lines(trail))
+
+
+@app.command()
+def explain(
+    decision: Annotated[
+        str, typer.Argument(metavar="DECISION", help="<pipeline>.<METRICS sequence>.<sample>.")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="An export, or a copy of the archive."),
+    ] = None,
+    home: HomeFolder = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a decision was made, and what came of it.
+
+    Older ones than VERDICTS holds are in the archive: flyball audit export, then --from.
+
+    Example: flyball explain congestion.1234.0
+    """
+    from flyball_local.explaining.story import Story, lines
+
+    def show(story: Story) -> None:
+        shell.put_json(story.as_json()) if as_json else shell.out(*lines(story))
+
+    if folder is not None:
+        from flyball_local.explaining.archived import explain_from
+
+        show(explain_from(folder, decision))
+        return
+    from flyball_local.explaining.finding import explain as find
+    from flyball_local.session import running
+
+    objects = running(home).objects()
+
+    async def run(client: "Client") -> Story:
+        return await find(client, objects, decision)
+
+    show(shell.with_operator(home, run))
 
 
 @app.command()

@@ -44,6 +44,7 @@ ORDER: Final = [
     "quarantine",
     "users",
     "audit",
+    "explain",
     "lineage",
     "dora",
     "bench",

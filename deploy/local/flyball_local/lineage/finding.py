@@ -1,5 +1,6 @@
 """Reads a trail together: streams and buckets under role `operator`, bundles from the object store."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 from nats.aio.client import Client
+from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +26,7 @@ from flyball_proto.bundles import (
     manifest_key,
     signature_key,
 )
-from flyball_proto.columns import Category, Verdict, Verdicts, decode_verdicts
+from flyball_proto.columns import Category, Quality, Verdict, Verdicts, decode_verdicts
 from flyball_proto.deployments import CanaryMoved, DeploymentActivated
 from flyball_proto.events import (
     Action,
@@ -36,14 +38,15 @@ from flyball_proto.events import (
     PipelineApplied,
     Signature,
 )
-from flyball_proto.headers import COVERS
+from flyball_proto.headers import CHAIN, COVERS
 from flyball_proto.holds import Hold
 from flyball_proto.judgements import AnyJudgement, Judgement
 
 MAX_EVENTS: Final = 100_000
 """Of one pipeline; older ones are not looked at."""
 MAX_PARTITIONS: Final = 256
-_DECISION: Final = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\.(\d+)\.(\d+)")
+SIGNALS: Final = ("novelty", "disagreement", "confidence", "credibility", "error")
+DECISION: Final = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\.(\d+)\.(\d+)")
 _KINDS: Final[dict[str, type[Event]]] = {
     f"{kind.domain}.{kind.what}": kind
     for kind in (
@@ -73,9 +76,9 @@ async def lineage(client: Client, objects: Objects, wanted: str) -> Trail:
         InvalidInputError: `wanted` is neither, or several models begin so.
         NotFoundHereError: Nothing of the kind is stored any more.
     """
-    if (found := _DECISION.fullmatch(wanted)) is not None:
+    if (found := DECISION.fullmatch(wanted)) is not None:
         pipeline, sequence, sample = found[1], int(found[2]), int(found[3])
-        row = await _row(client, pipeline, sequence, sample)
+        row = await decided_row(client, pipeline, sequence, sample)
         trail = Trail(pipeline, row.model, row=row)
         trail = replace(trail, action=await _action(client, row), hold=await _hold(client, row.id))
     else:
@@ -111,7 +114,7 @@ async def _model(client: Client, prefix: str) -> ModelRecord:
     return found[0]
 
 
-async def _row(client: Client, pipeline: str, sequence: int, sample: int) -> DecidedRow:
+async def decided_row(client: Client, pipeline: str, sequence: int, sample: int) -> DecidedRow:
     """The decision's row of VERDICTS; asks every partition that has some."""
     js = client.jetstream()
     pattern = subjects.verdicts(pipeline, 0).rsplit(".", 1)[0]
@@ -119,7 +122,7 @@ async def _row(client: Client, pipeline: str, sequence: int, sample: int) -> Dec
     for subject in sorted(info.state.subjects or {})[:MAX_PARTITIONS]:
         first, last = info.state.first_seq, info.state.last_seq
         batch = await _covering(client, subject, sequence, first, last)
-        if batch is not None and (row := _pick(batch, sequence, sample)) is not None:
+        if batch is not None and (row := pick(batch, sequence, sample)) is not None:
             return row
     raise NotFoundHereError(
         f"decision {pipeline}.{sequence}.{sample} is not stored: VERDICTS keeps hours of rows; "
@@ -128,15 +131,19 @@ async def _row(client: Client, pipeline: str, sequence: int, sample: int) -> Dec
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class StoredVerdicts:
+    """A batch of verdicts and where it is kept."""
+
     verdicts: Verdicts
     subject: str
     at: datetime
+    sequence: int
+    chain: str
 
 
 async def _covering(
     client: Client, subject: str, sequence: int, first: int, last: int
-) -> _Stored | None:
+) -> StoredVerdicts | None:
     """The message of `subject` that covers a METRICS sequence: covers only grow, so by bisection."""
     while first <= last:
         middle = (first + last) // 2
@@ -144,9 +151,12 @@ async def _covering(
         if found is None:
             last = middle - 1
             continue
-        at, (begin, end), data, stored_at = found
+        at, (begin, end), message = found
         if begin <= sequence <= end:
-            return _Stored(decode_verdicts(data), subject, stored_at)
+            stored_at = message.time or datetime.fromtimestamp(0, UTC)
+            chain = (message.headers or {}).get(CHAIN, "")
+            verdicts = decode_verdicts(message.data or b"")
+            return StoredVerdicts(verdicts, subject, stored_at, at, chain)
         if sequence < begin:
             last = middle - 1
         else:
@@ -156,7 +166,7 @@ async def _covering(
 
 async def _next_covering(
     client: Client, subject: str, start: int, last: int
-) -> tuple[int, tuple[int, int], bytes, datetime] | None:
+) -> tuple[int, tuple[int, int], RawStreamMsg] | None:
     """The first message from `start` on that covers rows; claims and ticks are passed over."""
     js = client.jetstream()
     while start <= last:
@@ -169,13 +179,13 @@ async def _next_covering(
         at = found.seq or start
         words = ((found.headers or {}).get(COVERS) or "").split()
         if at <= last and len(words) == 3 and words[2] != "0":
-            span = int(words[1]), int(words[2])
-            return at, span, found.data or b"", found.time or datetime.fromtimestamp(0, UTC)
+            return at, (int(words[1]), int(words[2])), found
         start = at + 1
     return None
 
 
-def _pick(stored: _Stored, sequence: int, sample: int) -> DecidedRow | None:
+def pick(stored: StoredVerdicts, sequence: int, sample: int) -> DecidedRow | None:
+    """The row of one sample; None when the batch has none."""
     batch, rows = stored.verdicts, stored.verdicts.rows
     hits = np.flatnonzero((rows.sequence == sequence) & (rows.sample == sample))
     if not len(hits):
@@ -204,7 +214,22 @@ def _pick(stored: _Stored, sequence: int, sample: int) -> DecidedRow | None:
         stored_at=stored.at,
         partition=int(stored.subject.rsplit(".", 1)[1]),
         metrics=(batch.flow.first, batch.flow.last),
+        sequence=stored.sequence,
+        chain=stored.chain,
+        quality=tuple(f.name.lower() for f in Quality(int(batch.quality[i])) if f.name),
+        signals=_signals(batch, i),
+        policy=batch.policy_hash,
     )
+
+
+def _signals(batch: Verdicts, i: int) -> dict[str, float]:
+    """What was known about a proposal when it was judged."""
+    if not batch.action_index[i]:
+        return {}
+    place = int(np.count_nonzero(batch.action_index[:i]))
+    columns = {name: getattr(batch.assessment, name) for name in SIGNALS}
+    found = {name: float(column[place]) for name, column in columns.items() if len(column)}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 async def _action(client: Client, row: DecidedRow) -> Action | None:

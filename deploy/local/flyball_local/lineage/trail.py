@@ -1,6 +1,6 @@
 """What lies behind a decision or a model, and how it reads. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +46,15 @@ class DecidedRow:
     stored_at: datetime
     partition: int
     metrics: tuple[int, int]
+    sequence: int = 0
+    """Of its batch in VERDICTS."""
+    chain: str = ""
+    """Number and hash of its batch in the chain of verdicts; empty = from before there was one."""
+    quality: tuple[str, ...] = ()
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """What is known of novelty, disagreement, confidence, credibility and error."""
+    policy: str = ""
+    """SHA-256 of the rules that it was judged by; empty = not recorded then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,11 @@ def lines(trail: Trail) -> Iterator[str]:
     if trail.row is not None:
         yield from _row_lines(trail.row)
         yield from _sent_lines(trail)
+    yield from origin_lines(trail)
+
+
+def origin_lines(trail: Trail) -> Iterator[str]:
+    """Where the model comes from and why it answered, for people."""
     yield from _model_lines(trail)
     for placed in trail.placements:
         yield _entry(*_placement(placed))
@@ -217,6 +231,8 @@ def _row_json(row: DecidedRow) -> dict[str, Any]:
         "category": row.category.name.lower(),
         "stored_at": row.stored_at.isoformat(),
         "metrics": list(row.metrics),
+        "signals": dict(row.signals),
+        "quality": list(row.quality),
     }
 
 
