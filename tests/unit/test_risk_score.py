@@ -32,8 +32,10 @@ from flyball_risk.judging import caution
 from flyball_risk.judging.caution import Caution
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.proposals import propose
+from flyball_risk.judging.rungs import CLEARED, by_risk, cleared_alone
 from flyball_risk.scoring.impact import CONTESTED_RATIO
-from flyball_risk.scoring.reasons import MAX_CHARS
+from flyball_risk.scoring.reasons import ALONE, MAX_CHARS
 
 V, C = Verdict, Category
 SLOW = 1_000_000
@@ -420,6 +422,23 @@ def test_all_at_once_is_the_same_as_one_by_one_with_restarts(
     for name in ASSESSED:
         columns = [getattr(part.assessment, name) for part in single]
         np.testing.assert_array_equal(np.concatenate(columns), getattr(whole.assessment, name))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIGNALS, STATES, st.sampled_from(["notify", "hold"]))
+def test_what_is_found_at_once_is_what_a_closer_look_says(
+    rows: list[tuple[Row, float, float]], known: Calibration | None, unproven: str
+) -> None:
+    frame = Frame(policy(*TWO, unproven=unproven), known)
+    proposing = [g for g in rows if g[0].action]
+    given = doubted(
+        batch([row for row, *_ in rows]), [g[1] for g in proposing], [g[2] for g in proposing]
+    )
+    proposals = propose(given, frame).proposals
+    for proposal, found in zip(proposals, cleared_alone(proposals, frame), strict=True):
+        rule = frame.policy.rules.get(proposal.action)
+        looked = by_risk(proposal, rule, ALONE, frame, Caution()) if rule else None
+        assert found == (looked if looked and looked.verdict in CLEARED else None)
 
 
 # Whatever a policy adds, no more goes out without a person than the risk alone allows.

@@ -10,8 +10,10 @@ from typing import Any
 
 from flyball_proto.breakers import BreakerOrder
 from flyball_proto.columns import Answered, Context, Outcome, Released, Turned, Waiting
+from flyball_proto.columns import Breaker as State
 from flyball_proto.holds import StopOrder
 from flyball_risk.breaking.breaker import Breaker
+from flyball_risk.earning.merits import Merits
 from flyball_risk.holding.history import History
 from flyball_risk.holding.holds import Holds
 from flyball_risk.judging.caution import Caution
@@ -41,6 +43,7 @@ class Partition:
         self.recent, self.holds, self.breaker = Recent(), Holds(), Breaker()
         self.history = History()
         self.caution = Caution()
+        self.merits = Merits()
         self.order: StopOrder | None = None
         self.changes = Changes()
 
@@ -65,6 +68,7 @@ class Partition:
     def advance(self, time_ms: int, policy: Policy, row: int) -> None:
         """Event time reached `time_ms` before row `row` of the output: holds may expire."""
         self.recent.advance(time_ms)
+        self.merits.advance(self.recent.clock_ms, policy.autonomy)
         self.breaker.advance(self.recent.clock_ms, row, policy.risk.breaker, policy.digest)
         self._take_turns()
         for hold in self.holds.overdue(self.recent.clock_ms):
@@ -94,6 +98,7 @@ class Partition:
         self.holds.end(released, rule.cooldown_ms if rule else 0)
         self.changes.released.append(released)
         self.history.ended(released)
+        self.merits.answered(released.outcome)
 
     def dump(self) -> bytes:
         """The whole state; the same state gives the same bytes."""
@@ -101,11 +106,12 @@ class Partition:
             **self.recent.as_json(),
             "holds": self.holds.as_json(self.recent.clock_ms),
             "breaker": self.breaker.as_json(),
+            "merits": self.merits.as_json(),
             "caution": self.caution.as_json(),
             "history": self.history.as_json(),
             "order": self.order.model_dump(mode="json") if self.order else None,
         }
-        return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1)
+        return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 6)
 
     @classmethod
     def load(cls, data: bytes) -> "Partition":
@@ -116,6 +122,7 @@ class Partition:
         if holds := state.get("holds"):
             partition.holds = Holds.from_json(holds)
         partition.breaker = Breaker.from_json(state.get("breaker", {}))
+        partition.merits = Merits.from_json(state.get("merits", {}))
         partition.caution = Caution.from_json(state.get("caution", {}))
         partition.history = History.from_json(state.get("history", []))
         if order := state.get("order"):
@@ -125,6 +132,8 @@ class Partition:
     def _take_turns(self) -> bool:
         turned, self.breaker.turned = self.breaker.turned, []
         self.changes.turned += turned
+        if any(each.state is State.OPEN for each in turned):
+            self.merits.restart()
         return bool(turned)
 
     def _expire(self, hold: Waiting, clock_ms: int, policy: Policy, row: int) -> None:

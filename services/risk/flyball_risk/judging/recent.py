@@ -191,7 +191,10 @@ class Recent:
             oldest_ms = self.clock_ms - reach.window_ms - MARGIN_MS
             acted.lately = [*(at for at in acted.lately if at > oldest_ms), time_ms]
         for budget in (TOTAL, action):
-            self._minutes.setdefault(budget, Minute()).add(self.clock_ms)
+            minute = self._minutes.get(budget)
+            if minute is None:
+                minute = self._minutes[budget] = Minute()
+            minute.add(self.clock_ms)
         for group in self._in(label_set):
             acting = self._acting.setdefault(group, {})
             acting.pop(element, None)
@@ -236,13 +239,21 @@ class Recent:
 
 
 def _plain(acted: Acted) -> list[Any]:
-    """What is empty at the end is left out: an older version wrote only the first two."""
+    """What is empty at the end is left out: an older version wrote only the first two.
+
+    Times of what was changed count from its action's, so that most are alike and take no room.
+    """
     fields: list[Any] = [acted.until_ms, acted.times_ms]
     if acted.changed or acted.lately:
-        fields.append({p: list(changed) for p, changed in acted.changed.items()})
+        fields.append({p: _after(c, acted.times_ms, -1) for p, c in acted.changed.items()})
     if acted.lately:
         fields.append(acted.lately)
     return fields
+
+
+def _after(changed: Changed, times_ms: Mapping[str, int], sign: int) -> Changed:
+    at_ms = sign * times_ms.get(changed.action, 0)
+    return Changed(changed.action, changed.cooled_ms + at_ms, changed.lease_ms + at_ms)
 
 
 def _acted(
@@ -251,7 +262,7 @@ def _acted(
     changed: Mapping[str, Iterable[Any]] | None = None,
     lately: Iterable[int] = (),
 ) -> Acted:
-    changes = {p: Changed(*fields) for p, fields in (changed or {}).items()}
+    changes = {p: _after(Changed(*fields), times_ms, 1) for p, fields in (changed or {}).items()}
     return Acted(until_ms, times_ms, changes, list(lately))
 
 

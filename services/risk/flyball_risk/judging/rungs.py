@@ -73,7 +73,7 @@ def cleared_alone(proposals: Iterable[Proposal], frame: Frame) -> list[Ruling | 
             found.append(None)
             continue
         risk = round(proposal.error * rule.impact, 6)
-        category = category_of(risk)
+        category = CATEGORIES[bisect_right(CUT_OFFS, risk)]
         verdict = RUNG[category]
         if verdict not in CLEARED or proposal.error > limit:
             found.append(None)
@@ -96,7 +96,7 @@ def by_risk(
     if around is not ALONE:
         harm = spread(harm, around.share, contested=around.contested)
     risk = round(proposal.error * harm, 6)
-    category = category_of(risk)
+    category = CATEGORIES[bisect_right(CUT_OFFS, risk)]
     action, verdict = proposal.action, RUNG[category]
     if not math.isfinite(proposal.score):
         reason = f"{action}: denied, the score is not a number"
