@@ -14,6 +14,13 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams, subjects
+from flyball_proto.autonomy import (
+    AutonomyDeclined,
+    AutonomyProposed,
+    AutonomyRecord,
+    AutonomyReply,
+    DeclineAutonomy,
+)
 from flyball_proto.breakers import BreakerRecord, BreakerReply, BreakerTurned, ResetBreaker
 from flyball_proto.calibrations import Calibrated, SteppedBackNow
 from flyball_proto.commands import (
@@ -43,6 +50,7 @@ from flyball_risk.pipelines import Pipelines
 from flyball_risk.reviewing.desk import Desk
 from flyball_risk.reviewing.watching import Reviewing
 from flyball_risk.settings import Settings
+from flyball_risk.steering.autonomy import Proposals
 from flyball_risk.steering.breakers import Breakers
 from flyball_risk.steering.many import Many
 from flyball_risk.steering.onrecord import OnRecord
@@ -69,6 +77,8 @@ def build(settings: Settings | None = None) -> FastStream:
         HoldAnswered,
         ActionsStopped,
         BreakerTurned,
+        AutonomyProposed,
+        AutonomyDeclined,
         ActionRejected,
         ActionsUnacknowledged,
         Calibrated,
@@ -99,20 +109,13 @@ def build(settings: Settings | None = None) -> FastStream:
         lambda: pipelines.names,
         settings.partitions,
     )
-    breakers = Breakers(
-        Kv(lambda: client_of(broker), streams.BREAKERS, BreakerRecord),
-        replies,
-        acts,
-        lambda: client_of(broker),
-        settings.partitions,
-        lambda name: pipelines.find(name) is not None,
-    )
     room = Room(holds, lambda: client_of(broker), lambda: pipelines.names, settings.partitions)
 
     _answer_people(broker, people)
     _answer_about_many(broker, many)
     _answer_about_reviews(broker, settings, tasks, connector, on_record)
-    _answer_about_breakers(broker, breakers)
+    _hear_of_breakers(broker, settings, replies, acts, pipelines)
+    _hear_of_autonomy(broker, tasks, announcer, on_record, pipelines)
     health.add("pipelines", lambda: None if pipelines.synced else "not read yet")
     checkpoints = Checkpoints(acts, settings.nats_seed_file, pipelines.heads)
     tasks.spawn("checkpoints", checkpoints.forever)
@@ -192,8 +195,40 @@ def _answer_about_reviews(
         return await reviews.summarise(command)
 
 
-def _answer_about_breakers(broker: NatsBroker, breakers: Breakers) -> None:
+def _hear_of_breakers(
+    broker: NatsBroker, settings: Settings, replies: Replies, acts: Acts, pipelines: Pipelines
+) -> None:
+    breakers = Breakers(
+        Kv(lambda: client_of(broker), streams.BREAKERS, BreakerRecord),
+        replies,
+        acts,
+        lambda: client_of(broker),
+        settings.partitions,
+        lambda name: pipelines.find(name) is not None,
+    )
+
     @broker.subscriber(subjects.command(SERVICE, "reset-breaker"), queue=SERVICE)
     async def on_reset(command: ResetBreaker) -> BreakerReply:
         """Close a pipeline's breaker, because a person says so."""
         return await breakers.reset(command)
+
+
+def _hear_of_autonomy(
+    broker: NatsBroker,
+    tasks: Tasks,
+    announcer: Announcer,
+    on_record: OnRecord,
+    pipelines: Pipelines,
+) -> None:
+    proposals = Proposals(
+        Kv(lambda: client_of(broker), streams.AUTONOMY, AutonomyRecord),
+        announcer,
+        on_record,
+        pipelines.facts,
+    )
+    tasks.spawn("autonomy", proposals.forever)
+
+    @broker.subscriber(subjects.command(SERVICE, "decline-autonomy"), queue=SERVICE)
+    async def on_decline(command: DeclineAutonomy) -> AutonomyReply:
+        """Leave a pipeline the autonomy that it has, because a person says so."""
+        return await proposals.decline(command)

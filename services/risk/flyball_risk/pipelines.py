@@ -1,7 +1,7 @@
 """Which pipelines are applied, and one set of runners for each: follows the bucket `pipelines`."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nats.aio.client import Client
@@ -36,6 +36,7 @@ from flyball_risk.calibrating.calibrations import Calibrations
 from flyball_risk.capacity.allowances import allowance_of
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.capacity.leasing import Leasing
+from flyball_risk.earning.merits import Merits, together
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.budgets import claims_of, view_of
 from flyball_risk.judging.frame import Frame
@@ -43,6 +44,7 @@ from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy, policy_of
 from flyball_risk.sending.dispatch import decision_of, route
 from flyball_risk.settings import Settings
+from flyball_risk.steering.autonomy import Facts
 from flyball_risk.steering.stops import Stops, order_in_band
 
 PREFIX = "pipeline."
@@ -118,6 +120,14 @@ class Pipelines:
             allowance=allowance,
             claims=self._claims,
         )
+
+    def facts(self) -> Iterator[Facts]:
+        """What pipelines did well; of those whose partitions have all judged something."""
+        for name in self.names:
+            states = [self._known.get((name, partition)) for partition in range(self._partitions)]
+            merits = together(state.merits if state else Merits() for state in states)
+            if merits is not None and all(s and not s.breaker.is_open for s in states):
+                yield name, merits, self._calibrations.of(name)[0]
 
     def heads(self) -> list[Head]:
         """How far the chains of verdicts reached."""

@@ -41,6 +41,11 @@ class Breaker:
         self._window, self._reference = Window(), Reference()
         self._labelled_ms = self._acted_ms = self._opened_labelled_ms = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed: open, or in a trial."""
+        return self.state is not State.CLOSED
+
     def why_not(self, element: str) -> str:
         """Why a proposal of this element may only be recorded now; empty when it may go on."""
         if self.state is State.CLOSED:

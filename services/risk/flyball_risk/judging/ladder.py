@@ -108,11 +108,16 @@ def _by_advice(ruling: Ruling, proposal: Proposal, frame: Frame) -> Ruling:
 def _by_breaker(ruling: Ruling, proposal: Proposal, frame: Frame, partition: Partition) -> Ruling:
     """Only recorded: the breaker is open, or in a trial this element is not among those tried.
 
-    The breaker weighs what might go out otherwise, whatever it does itself.
+    The breaker weighs what might go out otherwise, whatever it does itself. Also counts what speaks
+    for more autonomy.
     """
     policy, breaker = frame.policy, partition.breaker
-    is_baseline = proposal.trainer == BASELINE and not policy.baseline_acts
-    if policy.autonomy == "advisory" or is_baseline or ruling.verdict is Verdict.ADVISE:
+    if proposal.trainer == BASELINE and not policy.baseline_acts:
+        return ruling
+    if frame.stepped_back:
+        partition.merits.restart()
+    partition.merits.judged(ruling.verdict, ruling.category)
+    if policy.autonomy == "advisory" or ruling.verdict is Verdict.ADVISE:
         return ruling
     breaker.weigh(
         ruling.verdict,
