@@ -81,11 +81,17 @@ ROUTES = {
     "GET /v1/pipelines/p/decisions": EVERYBODY,
     "GET /v1/pipelines/p/verdicts": EVERYBODY,
     "GET /v1/holds": EVERYBODY,
+    "GET /v1/holds/summary": EVERYBODY,
     "GET /v1/holds/p.7.0": EVERYBODY,
+    "GET /v1/reviews": EVERYBODY,
+    "GET /v1/reviews/summary?pipeline=p": EVERYBODY,
+    "GET /v1/reviews/p.7.0": EVERYBODY,
     "GET /v1/events?subject=x": EVERYBODY,  # let in, then told that there is no such subject
     "POST /v1/specifications/validate": EVERYBODY,
     "POST /v1/specifications": "engineer admin",
     "POST /v1/metrics/p/cell-1": "operator engineer admin",
+    "POST /v1/reviews/p.7.0/answer": "approver admin",
+    "POST /v1/holds/answer": "approver admin",
     "POST /v1/holds/p.7.0/approve": "approver admin",
     "POST /v1/holds/p.7.0/deny": "approver admin",
     "POST /v1/pipelines/p/stop": "operator approver engineer admin",
@@ -97,6 +103,8 @@ BODIES = {
     "POST /v1/specifications/validate": SPEC,
     "POST /v1/specifications": SPEC,
     "POST /v1/metrics/p/cell-1": json.dumps(REPORT),
+    "POST /v1/holds/answer": json.dumps({"answer": "deny", "expected": 1, "pipeline": "p"}),
+    "POST /v1/reviews/p.7.0/answer": json.dumps({"answer": "right"}),
 }
 PUBLIC = {"/v1/ready": 200, "/v1/openapi.json": 200, "/docs": 200, "/login": 422}
 
@@ -150,6 +158,7 @@ async def test_a_role_reaches_exactly_the_routes_of_the_table(role, http, client
         for r, answer in answers.items()
         if answer.status_code in (401, 404, 405, 500)
         and "holds/p.7.0" not in r
+        and "reviews/p.7.0" not in r
         and "models/ffff" not in r
     ]
 
@@ -173,6 +182,7 @@ async def test_the_table_names_every_route(http, client):
         "{source}": "p",
         "{element}": "cell-1",
         "{hold}": "p.7.0",
+        "{review}": "p.7.0",
         "{digest}": "ffff",
     }
     for field, value in fields.items():

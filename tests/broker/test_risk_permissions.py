@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from nats.js.errors import NotFoundError
-from tests.broker.risk_world import actions, until
+from tests.broker.risk_world import actions, stored, until
 from tests.broker.test_fold_roles import Site
 from tests.broker.test_risk_holds import SCORE, apply, ask, feed, records, until_held
 from tests.broker.test_risk_stop import command
@@ -60,6 +60,8 @@ async def test_under_its_own_role_risk_answers_stops_resumes_and_makes_room(
         monkeypatch.setattr(room.removable, "__defaults__", (1,))
         await made.make("congestion")
         assert list(await records(stack)) == ["congestion.2.0"]
+        beside = [m.subject for m in await stored(stack, "KV_contexts")]
+        assert beside == ["$KV.contexts.congestion.2.0"]
 
         async def answers_are_purged() -> bool:
             await made.make("congestion")
