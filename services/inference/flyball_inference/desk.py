@@ -223,8 +223,8 @@ class Desk:
         self._check_features(pointer)
         wanted = [pointer.active, *([pointer.canary] if pointer.canary else [])]
         found = await asyncio.gather(*(self._need(placed, pointer.epoch) for placed in wanted))
-        if self._seat is None:
-            await self._try_fallback(pointer)
+        if self._seat is None and (spare := fallback(pointer)) is not None:
+            await self._hot.attempt(spare, FALLBACK_S)
         before = self._seat.active.model.digest if self._seat is not None else None
         seat = seat_of(pointer, found, self._rules or (Rules(), 0))
         self._seat = beside(seat, pointer, self._hot)
@@ -262,13 +262,6 @@ class Desk:
             await self._hot.only(used)
         self._is_tidy = True
         self._move()
-
-    async def _try_fallback(self, pointer: ActiveModel) -> None:
-        """Load where a rollback would lead; without it nothing stops."""
-        if (spare := fallback(pointer)) is not None:
-            with suppress(PermanentError, TransientError, TimeoutError):
-                async with asyncio.timeout(FALLBACK_S):
-                    await self._hot.get(spare)
 
     def _compare_with(self, pointer: ActiveModel) -> None:
         if self._seat is not None:

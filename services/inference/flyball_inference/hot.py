@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flyball_inference.bundle import Bundle, ForeignBundleError, name_of
 from flyball_inference.capabilities import ANYTHING, Capabilities
 from flyball_inference.session import Session
 from flyball_inference.store import Bundles
+from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto.deployments import ActiveModel, Placed
 from flyball_proto.events import Manifest
 from flyball_proto.novelty import Novelty
@@ -74,6 +76,12 @@ class Hot:
         loaded = self._loaded[bundle.name] = Loaded(manifest, session, bundle.novelty)
         self._unkept.append(bundle)
         return loaded
+
+    async def attempt(self, placed: Placed, within_s: float) -> None:
+        """Load a model if that goes and does not take longer; without it nothing stops."""
+        with suppress(PermanentError, TransientError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.get(placed)
 
     def shed(self, used: Collection[str]) -> None:
         """Unload all others at once."""
