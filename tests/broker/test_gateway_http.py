@@ -20,6 +20,7 @@ from tests.unit.test_gateway_http_values import verdicts
 from flyball_kit.kv import Kv
 from flyball_local.embedded import ports
 from flyball_proto import headers, streams, subjects
+from flyball_proto.autonomy import AutonomyRecord, AutonomyReply
 from flyball_proto.breakers import BreakerReply
 from flyball_proto.columns import encode_verdicts
 from flyball_proto.commands import (
@@ -97,6 +98,9 @@ ROUTES = {
     "POST /v1/pipelines/p/stop": "operator approver engineer admin",
     "POST /v1/pipelines/p/resume": "operator admin",
     "POST /v1/pipelines/p/reset-breaker": "operator admin",
+    "GET /v1/autonomy": EVERYBODY,
+    "POST /v1/pipelines/p/autonomy/accept": "engineer admin",
+    "POST /v1/pipelines/p/autonomy/decline": "engineer admin",
     "GET /v1/audit": "engineer admin",
 }
 BODIES = {
@@ -371,7 +375,8 @@ async def test_stop_resume_and_answers_reach_risk_with_who_and_why(world, http, 
     await gateway_world.answering(risk, "cmd.risk.resume", StopReply(ok=False, error=failure))
     answer = await http.post("/v1/pipelines/p/stop", json={"why": "smoke"}, headers=admin)
     assert Stop.model_validate_json(answer.content) == state
-    answer = await http.post("/v1/holds/p.7.0/approve", json={"why": "I know"}, headers=admin)
+    said = {"why": "I know", "code": "agree"}
+    answer = await http.post("/v1/holds/p.7.0/approve", json=said, headers=admin)
     assert Hold.model_validate_json(answer.content) == approved
     answer = await http.post("/v1/pipelines/p/resume", json={}, headers=admin)
     assert (answer.status_code, answer.json()) == (409, failure.model_dump())
@@ -385,7 +390,7 @@ async def test_stop_resume_and_answers_reach_risk_with_who_and_why(world, http, 
     assert reset == [{"pipeline": "p", "by": "root", "why": "all is well"}]
     await risk.close()
     assert stopped == [{"pipeline": "p", "by": "root", "why": "smoke"}]
-    assert answered == [{"hold": "p.7.0", "answer": "approve", "by": "root", "why": "I know"}]
+    assert answered == [{"hold": "p.7.0", "answer": "approve", "by": "root", **said}]
     answer = await http.post("/v1/pipelines/p/stop", json={}, headers=admin)
     assert (answer.status_code, answer.json()["kind"]) == (503, "unavailable")
     assert "nothing was done" in answer.json()["message"]
@@ -517,3 +522,40 @@ async def test_after_ten_bad_tokens_a_stranger_has_to_wait_and_others_need_not(h
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
     assert (await http.get("/login?code=fbi_guess")).status_code == 429
     assert (await http.get("/v1/me", headers=admin)).status_code == 200
+
+
+async def test_a_person_accepts_what_a_pipeline_earned_and_only_what_is_proposed(
+    world, http, client, admin
+):
+    records = Kv(lambda: client, streams.AUTONOMY, AutonomyRecord)
+    path, why = "/v1/pipelines/p/autonomy", {"why": "a good month"}
+    nothing = await http.post(f"{path}/accept", json=why, headers=admin)
+    assert (nothing.status_code, nothing.json()["kind"]) == (404, "not-found")
+    proposed = AutonomyRecord(
+        pipeline="p",
+        now="supervised",
+        proposed="autonomous",
+        evidence=("2000 proposals were cleared",),
+        since_ms=1,
+        event_ms=2,
+        at=NOW,
+    )
+    await records.save("p", proposed, revision=0)
+    assert (await http.get("/v1/autonomy", headers=admin)).json() == [
+        proposed.model_dump(mode="json")
+    ]
+    answer = await http.post(f"{path}/accept", json=why, headers=admin)
+    assert AutonomyRecord.model_validate_json(answer.content) == proposed
+    found = (await http.get("/v1/pipelines/p", headers=admin)).json()
+    assert '"autonomy": "autonomous"' in json.dumps(found)
+    again = await http.post(f"{path}/accept", json=why, headers=admin)
+    assert (again.status_code, again.json()["kind"]) == (409, "conflict")
+    assert "found autonomous; nothing was changed" in again.json()["message"]
+    risk = await world.connect("risk")
+    asked = await gateway_world.answering(
+        risk, "cmd.risk.decline-autonomy", AutonomyReply(ok=True, proposal=proposed)
+    )
+    answer = await http.post(f"{path}/decline", json={"why": "no"}, headers=admin)
+    assert AutonomyRecord.model_validate_json(answer.content) == proposed
+    assert asked == [{"pipeline": "p", "by": "root", "why": "no"}]
+    await risk.close()

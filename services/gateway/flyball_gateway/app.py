@@ -13,6 +13,7 @@ from flyball_kit.service import assemble
 from flyball_kit.settings import load
 from flyball_kit.tasks import Tasks
 from flyball_proto import subjects
+from flyball_proto.autonomy import AcceptAutonomy, AutonomyReply
 from flyball_proto.commands import (
     AccessReply,
     Apply,
@@ -75,6 +76,11 @@ def _hear_of_pipelines(broker: NatsBroker, parts: Parts) -> None:
     async def on_status(command: StatusRequest) -> StatusReply:  # noqa: ARG001 - the name has the body checked
         """Say what is running."""
         return await parts.commands.status()
+
+    @broker.subscriber(subjects.command(SERVICE, "accept-autonomy"), queue=SERVICE)
+    async def on_accept(command: AcceptAutonomy) -> AutonomyReply:
+        """Apply a pipeline's specification with the proposed autonomy."""
+        return await parts.autonomies.accept(command)
 
     @broker.subscriber(subjects.command(SERVICE, "dora"), queue=SERVICE)
     async def on_dora(command: DoraRequest) -> DoraReply:

@@ -12,9 +12,16 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from pydantic import ValidationError
 
+from flyball_gateway.autonomy import Autonomies
 from flyball_gateway.identity.access import Act, Person, may, who_may
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_proto import subjects
+from flyball_proto.autonomy import (
+    AcceptAutonomy,
+    AutonomyRecord,
+    AutonomyReply,
+    DeclineAutonomy,
+)
 from flyball_proto.breakers import BreakerReply, ResetBreaker
 from flyball_proto.commands import (
     AnswerHold,
@@ -75,11 +82,12 @@ class Asking:
         self,
         client: Callable[[], Client],
         apply: Callable[[Apply], Awaitable[ApplyReply]],
+        autonomies: Autonomies,
         *,
         still: Callable[[Person], bool],
         forbidden: Forbidden,
     ) -> None:
-        self._client, self._apply = client, apply
+        self._client, self._apply, self._autonomies = client, apply, autonomies
         self._still, self._forbidden = still, forbidden
 
     async def answer(
@@ -191,6 +199,27 @@ class Asking:
         _check(reply)
         return reply
 
+    async def accept_autonomy(self, person: Person, pipeline: str, why: str) -> AutonomyRecord:
+        """Apply the autonomy that is proposed for a pipeline; returns the proposal.
+
+        Raises:
+            ForbiddenError, RefusedError: as `apply`.
+        """
+        await self.check(person, "apply", f"the autonomy of {pipeline}")
+        command = AcceptAutonomy(pipeline=pipeline, by=person.name, why=why)
+        return _proposal(await self._autonomies.accept(command), pipeline)
+
+    async def decline_autonomy(self, person: Person, pipeline: str, why: str) -> AutonomyRecord:
+        """Leave a pipeline the autonomy that it has; returns the proposal.
+
+        Raises:
+            ForbiddenError, RefusedError, TransientError: as `answer`.
+        """
+        await self.check(person, "apply", f"the autonomy of {pipeline}")
+        command = DeclineAutonomy(pipeline=pipeline, by=person.name, why=why)
+        reply = await self._ask("risk", "decline-autonomy", command, AutonomyReply)
+        return _proposal(reply, pipeline)
+
     async def check(self, person: Person, act: Act, of: str) -> None:
         """Whether the person may do this to that, now.
 
@@ -242,6 +271,13 @@ def _check(reply: Reply) -> None:
     if reply.error is None:
         raise RefusedError("refused", "refused without a reason")
     raise RefusedError(reply.error.kind, reply.error.message)
+
+
+def _proposal(reply: AutonomyReply, pipeline: str) -> AutonomyRecord:
+    _check(reply)
+    if reply.proposal is None:
+        raise RefusedError("no-proposal", f"the answer about {pipeline} says nothing of a proposal")
+    return reply.proposal
 
 
 def _state(reply: StopReply, pipeline: str) -> Stop:

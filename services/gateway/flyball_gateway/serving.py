@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from flyball_gateway.api.parts import Parts
 from flyball_gateway.asking import Asking
+from flyball_gateway.autonomy import Autonomies
 from flyball_gateway.awaited.views import Views
 from flyball_gateway.commands import Commands
 from flyball_gateway.delivering import Delivering
@@ -30,6 +31,7 @@ from flyball_kit.health import Health
 from flyball_kit.kv import Kv
 from flyball_kit.tasks import Tasks
 from flyball_proto import streams
+from flyball_proto.autonomy import AutonomyRecord
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, PipelineApplied
 from flyball_proto.holds import Hold
@@ -64,13 +66,15 @@ def parts_of(broker: NatsBroker, settings: Settings) -> Parts:
         session=timedelta(hours=settings.session_hours),
     )
     apply = recording.recorded(commands.apply)
+    autonomies = Autonomies(Kv(client, streams.AUTONOMY, AutonomyRecord), specs, apply)
     reading = Reading(client)
     return Parts(
         settings=settings,
         client=client,
         people=people,
-        asking=Asking(client, apply, still=people.still, forbidden=recording.forbidden),
+        asking=Asking(client, apply, autonomies, still=people.still, forbidden=recording.forbidden),
         apply=apply,
+        autonomies=autonomies,
         commands=commands,
         specs=specs,
         views=views,

@@ -11,6 +11,7 @@ import sys
 from flyball_local.cli import (
     accounting,
     auditing,
+    autonomy,
     breaking,
     holding,
     looking,
@@ -32,6 +33,7 @@ __all__ = [
     "accounting",
     "app",
     "auditing",
+    "autonomy",
     "breaking",
     "holding",
     "looking",

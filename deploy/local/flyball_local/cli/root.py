@@ -40,6 +40,7 @@ ORDER: Final = [
     "stop",
     "resume",
     "breaker",
+    "autonomy",
     "outcomes",
     "quarantine",
     "users",

@@ -12,6 +12,7 @@ from flyball_kit.kv import Kv
 from flyball_kit.newest import Stored, newest
 from flyball_local.showing.modellist import Models
 from flyball_proto import streams
+from flyball_proto.autonomy import AutonomyRecord
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.events import ModelRecord, ModelRefused
 from flyball_proto.holds import Hold
@@ -60,6 +61,12 @@ async def holds(client: Client, prefix: str = "") -> list[Hold]:
     """Holds under a prefix (`""`, `<pipeline>.`, or a whole id), newest first."""
     found = await Kv[Hold](lambda: client, streams.HOLDS, Hold).items(prefix)
     return sorted((hold for hold, _ in found.values()), key=lambda h: h.opened_at, reverse=True)
+
+
+async def autonomy(client: Client) -> list[AutonomyRecord]:
+    """The newest proposal for every pipeline that ever earned more autonomy, newest first."""
+    found = await Kv[AutonomyRecord](lambda: client, streams.AUTONOMY, AutonomyRecord).items()
+    return sorted((record for record, _ in found.values()), key=lambda r: r.at, reverse=True)
 
 
 async def actions_told(client: Client, pipeline: str) -> list[ActionOutcome]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 
 from flyball_gateway.asking import Asking
+from flyball_gateway.autonomy import Autonomies
 from flyball_gateway.awaited.views import Views
 from flyball_gateway.commands import Commands
 from flyball_gateway.delivering import Delivering
@@ -40,6 +41,7 @@ class Parts:
     people: People
     asking: Asking
     apply: Callable[[Apply], Awaitable[ApplyReply]]
+    autonomies: Autonomies
     commands: Commands
     specs: Specs
     views: Views

@@ -7,7 +7,16 @@ from typing import Final
 from pydantic import ValidationError
 
 from flyball_gateway.picturing.picture import Line, Mood
-from flyball_proto import breakers, calibrations, deployments, events, holds, judgements, outcomes
+from flyball_proto import (
+    autonomy,
+    breakers,
+    calibrations,
+    deployments,
+    events,
+    holds,
+    judgements,
+    outcomes,
+)
 from flyball_proto.events import Event
 
 DIGEST_CHARS: Final = 8
@@ -39,6 +48,8 @@ _TOLD: Final[tuple[type[Event], ...]] = (
     holds.Resumed,
     holds.ActionsStopped,
     breakers.BreakerTurned,
+    autonomy.AutonomyProposed,
+    autonomy.AutonomyDeclined,
     outcomes.ActionRejected,
     outcomes.ActionsUnacknowledged,
     calibrations.Calibrated,
@@ -278,6 +289,20 @@ def _breaker_turned(e: breakers.BreakerTurned) -> str:
         "closed": "The breaker closed, actions go out again",
     }
     return sentence(f"{what[found.state]} (partition {found.partition}): {found.reason}")
+
+
+@_teller(autonomy.AutonomyProposed, "good")
+def _autonomy_proposed(e: autonomy.AutonomyProposed) -> str:
+    found = e.proposal
+    return (
+        f"It earned a proposal: {found.proposed} instead of {found.now}. "
+        f"{'; '.join(found.evidence)}. A person decides: flyball autonomy accept {e.pipeline}."
+    )
+
+
+@_teller(autonomy.AutonomyDeclined, "plain")
+def _autonomy_declined(e: autonomy.AutonomyDeclined) -> str:
+    return sentence(f"{e.proposal.by} left it {e.proposal.now}: {e.proposal.why}")
 
 
 @_teller(holds.ActionsStopped, "careful")
