@@ -107,7 +107,8 @@ async def test_one_partition_opens_all_it_outlives_a_restart_and_a_person_resets
     told = [
         BreakerTurned.model_validate_json(e) for e in await events(provisioned, "breaker-turned")
     ]
-    assert [(e.breaker.partition, e.breaker.state, e.breaker.by) for e in told] == [
+    turns = [(e.breaker.partition, e.breaker.state, e.breaker.by) for e in told]
+    assert [turns[0], *sorted(turns[1:])] == [
         (0, "open", ""),
         (0, "closed", "ana"),
         (1, "closed", "ana"),
