@@ -47,7 +47,7 @@ def terms() -> Terms:
 def learning() -> Learning:
     """That knows its action and its trainer and nothing else."""
     fold = Learning(terms())
-    fold.names, fold.seat = Names(["act"], ["trees"]), 0
+    fold.names = Names(["act"], ["trees"])
     return fold
 
 
@@ -84,7 +84,7 @@ def rows(
     found["age_ms"], found["weight"] = np.nan, 1.0
     found["wrong"] = rng.random(n) < wrong
     found["drawn"] = rng.random(n) < drawn
-    found["verdict"] = int(Verdict.ADVISE)
+    found["verdict"], found["seated"] = int(Verdict.ADVISE), True
     return found, wrong
 
 
@@ -148,21 +148,21 @@ def shifted(seed: int, labels: int, rate: float, later: float, after: int) -> Sh
             through += was_cleared
             failed += was_cleared and bool(row["wrong"][0])
             delay = i + 1 if steps_back else None
-        elif fold.stepped_back is None:
+        elif fold.watch.stepped_back is None:
             return Shifted(any(stepped), delay, through, failed, i + 1 - delay)
     return Shifted(any(stepped), delay, through, failed, None)
 
 
 def _step(fold: Learning, row: Column) -> tuple[bool, bool]:
     """One label: whether its proposal was cleared, and whether the pipeline stepped back by it."""
-    now, is_through, was_back = fold.calibration, False, fold.stepped_back is not None
+    now, is_through, was_back = fold.calibration, False, fold.watch.stepped_back is not None
     if now is not None and now.stepped_back is None and now.cut_off is not None:
         error = assess(proposed(row, fold.names), now, is_probability=True).error
         is_through = now.cut_off.at is not None and bool(error[0] <= now.cut_off.at)
     fold.add(row)
     if fold.is_due:
         fold.fit(AT)
-    return is_through, not was_back and fold.stepped_back is not None
+    return is_through, not was_back and fold.watch.stepped_back is not None
 
 
 def alarms(seed: int, rows: int, error: float) -> list[int]:

@@ -34,7 +34,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def found(rows: list[Labelled], under: Terms | None = None) -> np.ndarray:
-    return labelled(samples(rows), Names([], []), under or terms_of(), drifted=False)
+    return labelled(samples(rows), Names([], []), under or terms_of())
 
 
 def learnt(rows: list[Labelled], under: Terms | None = None) -> Learning:
@@ -62,7 +62,7 @@ def test_only_proposals_whose_truth_is_known_and_not_falsified_teach() -> None:
     ]
     assert found(rows)["score"].tolist() == pytest.approx([0.91])
     before = replace(samples(rows), action=(), action_index=np.empty(0, np.uint8))
-    assert len(labelled(before, Names([], []), terms_of(), drifted=False)) == 0
+    assert len(labelled(before, Names([], []), terms_of())) == 0
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_is_kept_is_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPat
         fold.take(samples(own + [replace(row, verdict=Verdict.HOLD) for row in own]))
     assert len(fold.drawn) == 40
     assert len(fold.others) == 30
-    assert fold.drawn["time_ms"].min() > fold.event_ms - 41 * 10_000
+    assert fold.drawn["time_ms"].min() > fold.watch.event_ms - 41 * 10_000
 
 
 def test_nothing_is_fitted_before_labels_span_two_blocks() -> None:
@@ -180,7 +180,7 @@ def test_when_cleared_rows_turn_wrong_it_steps_back_until_newer_rows_prove_it_ag
         fold.take(samples([row], first=401 + i))
         if fold.is_due:
             fold.fit(AT)
-        if fold.stepped_back is not None:
+        if fold.watch.stepped_back is not None:
             break
     assert fold.calibration is not None
     found = fold.calibration.stepped_back
@@ -196,7 +196,7 @@ def test_when_cleared_rows_turn_wrong_it_steps_back_until_newer_rows_prove_it_ag
             fold.fit(AT)
     assert fold.calibration.stepped_back is None
     assert cut_of(fold).rows <= 301
-    assert not fold.is_drifted
+    assert not fold.watch.is_drifted
 
 
 def test_also_what_was_cleared_unproven_can_make_it_step_back() -> None:
@@ -207,7 +207,7 @@ def test_also_what_was_cleared_unproven_can_make_it_step_back() -> None:
     fold.revise(share)
     for i, row in enumerate(drawn):
         fold.take(samples([replace(row, label=0.0)], first=61 + i))
-    assert fold.stepped_back is not None
+    assert fold.watch.stepped_back is not None
 
 
 def test_a_changed_rule_begins_anew_and_a_changed_limit_does_not() -> None:
@@ -221,21 +221,31 @@ def test_a_changed_rule_begins_anew_and_a_changed_limit_does_not() -> None:
     assert len(fold.drawn) == 0
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(0, 5))
+OTHER = replace(TREES, trainer="linear", epoch=4)
+FITTED = dump(learnt(stream(500, wrong=0.2)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 5))
 def test_borders_of_messages_and_restarts_change_nothing(sizes: list[int], at: int) -> None:
     rows = [
-        replace(row, element=f"e{i % 40}", verdict=Verdict.HOLD if i % 3 else Verdict.ADVISE)
-        for i, row in enumerate(stream(sum(sizes), wrong=0.2))
+        replace(
+            row,
+            element=f"e{i % 40}",
+            verdict=Verdict.HOLD if i % 3 else Verdict.ADVISE,
+            label=float(i % 70 > 45),
+            model=OTHER if i % 80 > 60 else TREES,
+        )
+        for i, row in enumerate(stream(sum(sizes), start=501))
     ]
-    whole = Learning(terms_of(control_share=0.3))
+    under = terms_of()
+    whole, cut, place = load(FITTED, under), load(FITTED, under), 0
     whole.take(samples(rows))
-    cut, place = Learning(terms_of(control_share=0.3)), 0
     for i, size in enumerate(sizes):
         cut.take(samples(rows[place : place + size], first=place + 1))
         place += size
         if i == at:
-            cut = load(dump(cut), cut.terms)
+            cut = load(dump(cut), under)
     assert dump(cut) == dump(whole)
     assert cut.fit(AT) == whole.fit(AT)
 

@@ -3,25 +3,22 @@
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
-from flyball_proto.calibrations import Calibration, CutOff, SteppedBack
+from flyball_proto.calibrations import Calibration, CutOff
 from flyball_risk.calibrating.labelled import ROW, Names, Terms
 from flyball_risk.calibrating.learning import Learning
 from flyball_risk.calibrating.news import News
-from flyball_risk.calibrating.suspicion import Suspicion
+from flyball_risk.calibrating.watching import Watch
 
 VERSION: Final = 1
+_WATCH: Final = TypeAdapter(Watch)
 _EVENTS: Final[TypeAdapter[list[News]]] = TypeAdapter(list[News])
-_PLAIN: Final = (
-    "mark", "seat", "since_fit", "must_fit", "first_ms", "event_ms", "floor_ms", "drift_rows",
-)  # fmt: skip
+_PLAIN: Final = ("mark", "since_fit", "must_fit", "first_ms")
 _RECORDS: Final[Mapping[str, type[BaseModel]]] = {
-    "stepped_back": SteppedBack,
     "calibration": Calibration,
     "told": CutOff,
 }
@@ -39,8 +36,7 @@ def dump(learning: Learning) -> bytes:
         "read": {str(p): learning.read[p] for p in sorted(learning.read)},
         "actions": learning.names.actions,
         "trainers": learning.names.trainers,
-        "suspicion": asdict(learning.suspicion),
-        "drift": learning.drift.tolist(),
+        "watch": _WATCH.dump_python(learning.watch, mode="json"),
         "untold": _EVENTS.dump_python(learning.untold, mode="json"),
         "drawn": len(learning.drawn),
     }
@@ -66,8 +62,7 @@ def load(data: bytes, terms: Terms) -> Learning:
     learning.drawn, learning.others = rows[: known["drawn"]], rows[known["drawn"] :]
     learning.names = Names(known["actions"], known["trainers"])
     learning.read = {int(partition): read for partition, read in known["read"].items()}
-    learning.suspicion = Suspicion(**known["suspicion"])
-    learning.drift = np.array(known["drift"])
+    learning.watch = _WATCH.validate_python(known["watch"])
     learning.untold = _EVENTS.validate_python(known["untold"])
     for name in _PLAIN:
         setattr(learning, name, known[name])

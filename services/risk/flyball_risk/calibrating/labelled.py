@@ -22,6 +22,7 @@ ROW: Final = np.dtype(
         ("score", "<f4"),
         ("quality", "u1"),
         ("canary", "?"),
+        ("seated", "?"),  # the seat's model answered
         ("novelty", "<f4"),
         ("disagreement", "<f4"),
         ("age_ms", "<f4"),
@@ -32,10 +33,12 @@ ROW: Final = np.dtype(
         ("verdict", "u1"),
     ]
 )
-"""One labelled proposal, 40 bytes."""
+"""One labelled proposal, 41 bytes."""
 
 MAX_NAMES: Final = 250
 """Actions and trainers that a pipeline's record can name; rows of further ones teach nothing."""
+
+ACTIVE: Final = "active"
 
 CLEARED: Final = (Verdict.CLEAR, Verdict.NOTIFY, Verdict.WITHHOLD)
 """What the ladder would let out by itself."""
@@ -98,7 +101,7 @@ def terms(pipeline: Pipeline, source: Source, policy: Policy) -> Terms:
     )
 
 
-def labelled(samples: Samples, names: Names, terms: Terms, *, drifted: bool) -> Column:
+def labelled(samples: Samples, names: Names, terms: Terms) -> Column:
     """Rows that proposed an action, whose truth is known and not falsified: `ROW` (k,), in order.
 
     A row is `drawn` when who sees its truth was not chosen by its risk: the control share's hash
@@ -125,7 +128,8 @@ def labelled(samples: Samples, names: Names, terms: Terms, *, drifted: bool) -> 
     found["disagreement"] = known(samples.disagreement, n)[at]
     found["canary"] = is_canary(samples.model, index)
     found["age_ms"] = age(samples.model, index, rows.time_ms[at])
-    found["verdict"], found["drifted"] = samples.verdict[at], drifted
+    found["seated"] = np.array([model.stage == ACTIVE for model in samples.model], bool)[index]
+    found["verdict"] = samples.verdict[at]
     elements = [rows.element[i] for i in rows.element_index[at]]
     times = found["time_ms"].tolist()
     proposed = [samples.action[i - 1] for i in chosen]
@@ -159,18 +163,6 @@ def proposed(rows: Column, names: Names) -> Proposed:
         rows["disagreement"],
         rows["age_ms"],
     )
-
-
-def seat(samples: Samples, names: Names) -> int | None:
-    """Place of the trainer whose model held the seat at the last row; None = no row of it."""
-    if not len(samples.model_index):
-        return None
-    held = np.array([model.stage == "active" for model in samples.model], bool)
-    at = np.flatnonzero(held[samples.model_index])
-    if not len(at):
-        return None
-    place = _place(names.trainers, samples.model[int(samples.model_index[at[-1]])].trainer)
-    return place if place >= 0 else None
 
 
 def _is_right(action: str, label: float, terms: Terms) -> bool:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flyball_proto.calibrations import Calibration, CutOff, SteppedBack
-from flyball_proto.columns import Column, Samples, Verdict
+from flyball_proto.calibrations import Calibration, CutOff
+from flyball_proto.columns import Column, Samples
 from flyball_risk.calibrating.bounds import cut_off
-from flyball_risk.calibrating.labelled import CLEARED, ROW, Names, Terms, labelled, proposed, seat
+from flyball_risk.calibrating.labelled import ROW, Names, Terms, labelled, proposed
 from flyball_risk.calibrating.refitting import (
     LEAST,
     conformal_sets,
@@ -21,7 +21,7 @@ from flyball_risk.calibrating.refitting import (
     signals_of,
     told,
 )
-from flyball_risk.calibrating.suspicion import NONE, ODDS, Suspicion, drifting, has_drifted
+from flyball_risk.calibrating.watching import Watch
 from flyball_risk.scoring.probability import assess
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ of each action its even share of them. The oldest go first."""
 REFIT_ROWS: Final = 50
 REFIT_RATIO: Final = 0.02
 """Fitted again after so many new labelled proposals, or this part of those kept if that is more."""
-
-DRIFT_ROWS: Final = 200
-"""The stream counts as changed until so many drawn rows came after the last sign of it."""
 
 FOLD_BLOCKS: Final = 8
 
@@ -54,14 +51,10 @@ class Learning:
         self.terms = terms
         self.names = Names([], [])
         self.drawn, self.others = np.empty(0, ROW), np.empty(0, ROW)
-        self.seat: int | None = None
+        self.watch = Watch()
         self.since_fit = 0
         self.must_fit = False
-        self.first_ms = self.event_ms = 0
-        self.floor_ms = 0
-        self.suspicion, self.drift = NONE, np.zeros(len(ODDS))
-        self.drift_rows = 0
-        self.stepped_back: SteppedBack | None = None
+        self.first_ms = 0
         self.calibration: Calibration | None = None
         self.read: dict[int, int] = {}
         self.mark = ""
@@ -75,36 +68,32 @@ class Learning:
         Never before labels span two blocks: fewer are too much alike, and a replay in lockstep has
         made itself known by then.
         """
-        if self.event_ms - self.first_ms < 2 * self.terms.block_ms:
+        if self.watch.event_ms - self.first_ms < 2 * self.terms.block_ms:
             return False
         kept = len(self.drawn) + len(self.others)
         return self.must_fit or self.since_fit >= max(REFIT_ROWS, REFIT_RATIO * kept)
 
-    @property
-    def is_drifted(self) -> bool:
-        """Whether the stream changed lately."""
-        return self.drift_rows > 0
-
     def take(self, samples: Samples) -> None:
         """Take a message of SAMPLES in."""
-        if (held := seat(samples, self.names)) is not None:
-            self.seat = held
-        rows = labelled(samples, self.names, self.terms, drifted=self.is_drifted)
-        self.add(rows)
+        self.add(labelled(samples, self.names, self.terms))
 
     def add(self, rows: Column) -> None:
         """Take labelled proposals in, `ROW` (k,), in the order in which they became known."""
         if not len(rows):
             return
-        self.first_ms = self.first_ms or int(rows["time_ms"].min())
-        self.event_ms = max(self.event_ms, int(rows["time_ms"].max()))
-        new = rows["drawn"] & ~np.isin(rows["cell"], self.drawn["cell"])
-        at = np.flatnonzero(new)
-        new[at] = False
-        new[at[np.unique(rows["cell"][at], return_index=True)[1]]] = True
-        self._watch(rows[new])
+        self.first_ms = self.first_ms or int(rows["time_ms"][0])
+        at = np.flatnonzero(rows["drawn"] & ~np.isin(rows["cell"], self.drawn["cell"]))
+        new = np.sort(at[np.unique(rows["cell"][at], return_index=True)[1]])
+        error = assess(
+            proposed(rows[new], self.names),
+            self.calibration,
+            is_probability=self.terms.is_probability,
+        ).error
+        max_error = self.terms.max_error
+        if self.watch.see(rows, new.tolist(), error, self.calibration, max_error):
+            self.must_fit = True
+        others = np.concatenate([self.others, np.delete(rows, new)])
         self.drawn = np.concatenate([self.drawn, rows[new]])[-MAX_DRAWN:]
-        others = np.concatenate([self.others, rows[~new]])
         self.others = _newest(others, MAX_OTHERS // max(1, len(self.names.actions)))
         self.since_fit += len(rows)
 
@@ -122,7 +111,7 @@ class Learning:
 
     def fit(self, at: datetime) -> Calibration:
         """Fit everything again; the new calibration is in force from here on."""
-        terms, names = self.terms, self.names
+        terms, names, watch = self.terms, self.names, self.watch
         self.since_fit, self.must_fit = 0, False
         rows, drawn = self._recent()
         sets = conformal_sets(rows, names)
@@ -133,26 +122,26 @@ class Learning:
             stated = assess(proposed(rows, names), None, is_probability=terms.is_probability)
             error = stated.error
         mine = np.arange(len(rows)) < drawn
-        mine &= (rows["time_ms"] >= self.floor_ms) & (rows["trainer"] == (self.seat or 0))
+        mine &= (rows["time_ms"] >= watch.floor_ms) & (rows["trainer"] == watch.seat)
         cut = cut_off(
             error[mine],
             rows["wrong"][mine],
             max_error=terms.max_error,
             confidence=terms.confidence,
         )
-        if self.stepped_back is not None and cut.proven and cut.at is not None:
-            self.stepped_back, self.suspicion = None, NONE
+        if watch.stepped_back is not None and cut.proven and cut.at is not None:
+            watch.proven()
         self.calibration = Calibration(
             pipeline=terms.pipeline,
             feature_digest=terms.feature_digest,
             at=at,
-            event_ms=self.event_ms,
+            event_ms=watch.event_ms,
             rows=len(rows),
             wrong=int(rows["wrong"].sum()),
             conformal=sets,
-            drifted=self.is_drifted,
+            drifted=watch.is_drifted,
             cut_off=cut,
-            stepped_back=self.stepped_back,
+            stepped_back=watch.stepped_back,
             **(told(fit) if fit else {}),
         )
         return self.calibration
@@ -163,59 +152,13 @@ class Learning:
         Those before the pipeline stepped back are left out as soon as there are enough others.
         """
         drawn, others = (
-            kept[kept["time_ms"] >= self.floor_ms] for kept in (self.drawn, self.others)
+            kept[kept["time_ms"] >= self.watch.floor_ms] for kept in (self.drawn, self.others)
         )
         rows = np.concatenate([drawn, others])
         wrong = int(rows["wrong"].sum())
         if min(wrong, len(rows) - wrong) < 2 * LEAST:
             drawn, rows = self.drawn, np.concatenate([self.drawn, self.others])
         return rows, len(drawn)
-
-    def _watch(self, rows: Column) -> None:
-        """Bet on drawn rows, new ones in order, under the calibration that was in force."""
-        if self.calibration is None or not len(rows):
-            return
-        known = proposed(rows, self.names)
-        error = assess(known, self.calibration, is_probability=self.terms.is_probability).error
-        cut = self.calibration.cut_off
-        for row, q in zip(rows, error.tolist(), strict=True):
-            self.drift_rows = max(0, self.drift_rows - 1)
-            if self.calibration.weights:
-                self._look_for_drift(q, wrong=bool(row["wrong"]))
-            if self.stepped_back is None and _is_cleared(row, q, cut):
-                self._suspect(row)
-
-    def _look_for_drift(self, error: float, *, wrong: bool) -> None:
-        self.drift = drifting(self.drift, error, wrong=wrong)
-        if has_drifted(self.drift):
-            self.drift, self.drift_rows = np.zeros(len(ODDS)), DRIFT_ROWS
-
-    def _suspect(self, row: Column) -> None:
-        time_ms, max_error = int(row["time_ms"]), self.terms.max_error
-        if row["trainer"] != self.seat or time_ms < self.floor_ms:
-            return
-        now = self.suspicion.saw(time_ms, max_error, wrong=bool(row["wrong"]))
-        self.suspicion = now
-        if not now.is_certain(max_error):
-            return
-        self.stepped_back, self.must_fit = self._found(now), True
-        self.suspicion, self.floor_ms, self.drift_rows = NONE, self.event_ms, DRIFT_ROWS
-
-    def _found(self, now: Suspicion) -> SteppedBack:
-        return SteppedBack(
-            since_ms=self.event_ms,
-            error=now.errors / now.rows,
-            lower_bound=now.lower_bound,
-            rows=now.rows,
-        )
-
-
-def _is_cleared(row: Column, error: float, cut: CutOff | None) -> bool:
-    """Whether the ladder let the row out, or would have where the pipeline only advises."""
-    if row["verdict"] in CLEARED:
-        return True
-    known = cut is not None and cut.at is not None and error <= cut.at
-    return bool(row["verdict"] == Verdict.ADVISE) and known
 
 
 def _newest(rows: Column, most: int) -> Column:
