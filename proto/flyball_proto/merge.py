@@ -4,18 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flyball_proto.columns import (
-    F32,
-    U8,
-    U32,
-    U64,
-    Column,
-    Decisions,
-    Doubts,
-    Flow,
-    Rows,
-    Skipped,
-)
+from flyball_proto.columns import U8, U32, U64, Column, Decisions, Flow, Rows, Skipped
 
 
 def merge_flows(flows: Sequence[Flow]) -> Flow:
@@ -80,33 +69,6 @@ def merge_classes(parts: Sequence[Decisions]) -> tuple[tuple[str, ...], Column]:
         mapped = [names.setdefault(name, len(names)) for name in part.class_name]
         indexes.append(np.asarray(mapped, U8)[part.class_index])
     return tuple(names), np.concatenate(indexes)
-
-
-def merge_doubts(parts: Sequence[Decisions]) -> Doubts:
-    """The doubts about every proposal of the parts, in order, f32 NaN where a part says nothing of it.
-
-    Its length is always that of the proposals. Features have the width of a part that has them, and a
-    row of NaN for each proposal of a part that has none; without any the width is 0.
-    """
-    counts = [int(np.count_nonzero(part.action_index)) for part in parts]
-    width = max((part.doubts.feature.shape[1] for part in parts), default=0)
-    features = [
-        _or_unknown(part.doubts.feature, (n, width)) for part, n in zip(parts, counts, strict=True)
-    ]
-    return Doubts(
-        _signal([part.doubts.novelty for part in parts], counts),
-        _signal([part.doubts.disagreement for part in parts], counts),
-        np.concatenate([np.empty((0, width), F32), *features]),
-    )
-
-
-def _signal(columns: Sequence[Column], counts: Sequence[int]) -> Column:
-    found = [_or_unknown(column, (n,)) for column, n in zip(columns, counts, strict=True)]
-    return np.concatenate([np.empty(0, F32), *found])
-
-
-def _or_unknown(column: Column, shape: tuple[int, ...]) -> Column:
-    return column if column.shape == shape else np.full(shape, np.nan, F32)
 
 
 def _padded(skipped: Skipped) -> tuple[str, ...]:

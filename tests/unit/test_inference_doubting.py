@@ -118,6 +118,15 @@ def test_a_fallback_that_gives_no_number_is_no_disagreement() -> None:
     assert np.isnan(found.doubts.disagreement).all()
 
 
+def test_scores_that_are_farther_apart_than_a_column_can_say_stay_finite() -> None:
+    def high(rows: Column) -> Column:
+        return np.full((len(rows), 1), 3e38, F32)
+
+    spare = Voice(FALLBACK, lambda rows: -high(rows))
+    found = decide(seat(active=Voice(ACTIVE, high), fallback=spare), features([0.75]))
+    assert found.doubts.disagreement.tolist() == [np.finfo(F32).max]
+
+
 def test_of_several_classes_the_scores_of_the_same_class_are_compared() -> None:
     def active(rows: Column) -> Column:
         return np.column_stack([rows[:, 0], 1 - rows[:, 0]]).astype(F32)

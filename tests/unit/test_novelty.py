@@ -11,9 +11,8 @@ from tests.unit.test_trainer_again import made, rows_of
 from tests.unit.training_rows import order
 
 from flyball_proto.bundles import content_digest, encode_manifest
-from flyball_proto.columns import F32, F64, U8, Column, Decisions, Doubts, Flow, Rows
+from flyball_proto.columns import F32, F64, Column
 from flyball_proto.events import Manifest
-from flyball_proto.merge import merge_doubts
 from flyball_proto.novelty import (
     MAX_CALIBRATION,
     MAX_NOVELTY_BYTES,
@@ -201,42 +200,6 @@ def test_a_manifest_that_names_no_statistics_is_written_as_it_was_before_there_w
         task="regression",
     )
     assert b"novelty" not in encode_manifest(manifest)
-
-
-def decisions(actions: list[int], doubts: Doubts) -> Decisions:
-    n = len(actions)
-    none = np.zeros(n, U8)
-    index = np.array(actions, U8)
-    rows = Rows.none()
-    return Decisions("p", "", Flow(), rows, (), none, none, ("a",), index, none, doubts=doubts)
-
-
-def known(count: int, width: int, value: float) -> Doubts:
-    column = np.full(count, value, F32)
-    return Doubts(column, column + 1, np.full((count, width), value, F32))
-
-
-def test_doubts_about_several_batches_stay_beside_their_proposals() -> None:
-    parts = [
-        decisions([0, 1, 1], known(2, 3, 0.25)),
-        decisions([1, 0], Doubts()),
-        decisions([0, 0], Doubts()),
-        decisions([2], known(1, 0, 0.5)),
-    ]
-    merged = merge_doubts(parts)
-    assert merged.novelty.tolist() == pytest.approx([0.25, 0.25, np.nan, 0.5], nan_ok=True)
-    assert merged.disagreement.tolist() == pytest.approx([1.25, 1.25, np.nan, 1.5], nan_ok=True)
-    assert merged.feature.shape == (4, 3)
-    assert merged.feature[:2].tolist() == [[0.25] * 3] * 2
-    assert np.isnan(merged.feature[2:]).all()
-
-
-def test_doubts_of_nothing_and_of_nobody_are_empty() -> None:
-    assert merge_doubts([]).novelty.shape == (0,)
-    assert merge_doubts([decisions([0], Doubts())]).feature.shape == (0, 0)
-    unknown = merge_doubts([decisions([1], Doubts())])
-    assert np.isnan(unknown.novelty).tolist() == [True]
-    assert unknown.feature.shape == (1, 0)
 
 
 def test_statistics_are_equal_only_if_their_bytes_are() -> None:

@@ -60,7 +60,7 @@ def _disagreement(seat: Seat, asked: Column, by: Column, said: Proposed) -> Colu
     scores = score(fallback.run, asked).scores
     if scores.ndim > 1:
         scores = scores[np.arange(len(asked)), said.class_index]
-    apart: Column = np.abs(said.score - scores).astype(F32)
+    apart: Column = np.minimum(np.abs(said.score - scores), np.finfo(F32).max).astype(F32)
     for place, voice in enumerate(_voices(seat)):
         if voice.model.digest == fallback.model.digest:
             apart[by == place] = np.nan
