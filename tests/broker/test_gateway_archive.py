@@ -1,5 +1,6 @@
 """The archive: every entry once in S3, nothing purged before, and what is given up is said."""
 
+import asyncio
 import io
 
 import pyarrow.parquet as pq
@@ -149,6 +150,24 @@ async def test_before_verdicts_is_full_the_archive_goes_without_and_says_what(
     assert [entry.data for entry in found][-1:] == written
     if gap.last < judge.place.number - 1:
         assert Place.parse(found[0].headers[CHAIN]).number == gap.last + 1
+
+
+async def test_two_gateways_write_no_entry_twice(
+    provisioned: Client, kit_settings: KitSettings, unique: str
+) -> None:
+    judge, objects = Judge(provisioned, f"verdicts.{unique}.0"), Objects(kit_settings)
+    written = await judge.judge(3)
+    rivals = [archive(provisioned, objects) for _ in range(3)]
+    running = [asyncio.create_task(rival.forever()) for rival in rivals]
+    for _ in range(5):
+        written += await judge.judge(2)
+    while len(await archived(objects, judge.subject)) < len(written):
+        await asyncio.sleep(0.05)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    assert [entry.data for entry in await archived(objects, judge.subject)] == written
+    assert [rival.problem for rival in rivals] == [None, None, None]
 
 
 async def test_files_older_than_they_are_kept_are_removed(

@@ -31,7 +31,7 @@ from flyball_kit.acts import Acts
 from flyball_kit.direct import read_behind
 from flyball_kit.errors import PermanentError, TransientError
 from flyball_kit.fold.positions import Registered, find, forget, register
-from flyball_kit.kv import Kv
+from flyball_kit.kv import Kv, LostRaceError
 from flyball_kit.objects import Objects
 from flyball_kit.segments import Entry, name_of, write
 from flyball_proto import streams
@@ -150,6 +150,8 @@ class Archive:
             if clock.monotonic_s() - self._swept_s >= SWEEP_S:
                 self._swept_s = clock.monotonic_s()
                 await self.sweep()
+        except LostRaceError:
+            return True  # another gateway was quicker: go on from there
         except (TransientError, PermanentError) as error:
             if self.problem is None:
                 log.warning("%s is not archived now: %s", self._stream.name, error)

@@ -6,7 +6,7 @@ them are what the chain covers, and `flyball audit verify` makes the rows again 
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -81,12 +81,12 @@ def _judged(entry: Entry) -> pa.Table:
         "labels": _words(rows.label_set, rows.label_index[of_element] if count else of_element),
         "score": pa.array(batch.score, from_pandas=True),
         "action": _words(("", *batch.action), batch.action_index),
-        "verdict": _named(_VERDICTS, batch.verdict),
-        "category": _named(_CATEGORIES, batch.category),
+        "verdict": _named(lambda v: _VERDICTS.get(v, str(v)), batch.verdict),
+        "category": _named(lambda v: _CATEGORIES.get(v, str(v)), batch.category),
         "risk": pa.array(batch.risk, from_pandas=True),
         "reason": _words(("", *batch.reason), batch.reason_index),
-        "quality": _flags(batch.quality),
-        "policy": pa.array([batch.policy_hash] * count, pa.string()),
+        "quality": _named(_flags, batch.quality),
+        "policy": _words([batch.policy_hash], np.zeros(count)),
     }
     if batch.class_name:
         columns["class"] = _words(batch.class_name, batch.class_index)
@@ -103,17 +103,14 @@ def _words(words: Iterable[str], index: np.ndarray[Any, Any]) -> pa.Array:
     return pa.array(list(words), pa.string()).take(pa.array(index.astype(np.int64)))
 
 
-def _named(names: dict[int, str], values: np.ndarray[Any, Any]) -> pa.Array:
-    return pa.array([names.get(int(v), str(int(v))) for v in values], pa.string())
+def _named(names: Callable[[int], str], values: np.ndarray[Any, Any]) -> pa.Array:
+    """Words for numbers, of which there are few different ones."""
+    found, places = np.unique(values, return_inverse=True)
+    return _words([names(int(value)) for value in found], places)
 
 
-def _flags(values: np.ndarray[Any, Any]) -> pa.Array:
-    """Comma-separated names; few combinations, so each is made once."""
-    made = {
-        int(v): ",".join(f.name.lower() for f in Quality(int(v)) if f.name)
-        for v in np.unique(values)
-    }
-    return pa.array([made[int(v)] for v in values], pa.string())
+def _flags(value: int) -> str:
+    return ",".join(flag.name.lower() for flag in Quality(value) if flag.name)
 
 
 def _signal(batch: Verdicts, name: str) -> pa.Array:
