@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from flyball_kit import clock
 from flyball_kit.connect import Connect
 from flyball_kit.connect import redis as connect_redis
+from flyball_kit.errors import TransientError
 from flyball_kit.fold import (
     Dispatch,
     Dispatcher,
@@ -19,7 +21,7 @@ from flyball_kit.fold import (
     FoldRunner,
     Input,
 )
-from flyball_kit.kv import Kv
+from flyball_kit.kv import Kv, UnreadableRecordError
 from flyball_kit.tasks import Tasks
 from flyball_kit.telemetry import FoldTelemetry, traced, traced_route
 from flyball_proto import streams, subjects
@@ -45,9 +47,11 @@ from flyball_risk.judging.policy import Policy, policy_of
 from flyball_risk.sending.dispatch import decision_of, route
 from flyball_risk.settings import Settings
 from flyball_risk.steering.autonomy import Facts
+from flyball_risk.steering.resuming import take_up
 from flyball_risk.steering.stops import Stops, order_in_band
 
 PREFIX = "pipeline."
+RETRY_S = 2.0
 STATE_VERSION = "1"
 OUTCOMES_BYTES = int(streams.OUTCOMES.max_bytes * streams.RETAIN_RATIO)
 STOPPED_A_MESSAGE = 500
@@ -74,6 +78,7 @@ class Pipelines:
         calibrations: Calibrations,
     ) -> None:
         self._tasks, self._connect, self._calibrations = tasks, connect, calibrations
+        self._client = client
         self._stops, self._replies = stops, replies
         self._partitions, self._control_key = settings.partitions, settings.control_key
         self._retain_bytes = settings.retain_mib * streams.MIB
@@ -93,12 +98,30 @@ class Pipelines:
     async def follow(self) -> None:
         """Run for ever."""
         await self._stops.synced.wait()
+        await self._resume()
         async for change in self._applied.watch(PREFIX, synced=self._on_synced):
             name = change.key.removeprefix(PREFIX)
             if change.value is None:
                 await self._stop(name)
             else:
                 self._take_over(change.value, change.revision)
+
+    async def _resume(self) -> None:
+        """Know every claim before the first fold begins; waits for the broker."""
+        while True:
+            try:
+                applied = (await self._applied.items(PREFIX)).values()
+                policies = [policy_of(pipeline, revision) for pipeline, revision in applied]
+                js = self._client().jetstream()
+                await take_up(js, policies, self._partitions, self._claims)
+            except UnreadableRecordError as error:
+                log.warning("%s; claims are taken up as the states are read", error)
+                return
+            except (TransientError, NatsError, OSError) as error:
+                log.warning("claims are read later: %r", error)
+                await clock.sleep(RETRY_S)
+            else:
+                return
 
     def policy(self, pipeline: str) -> Policy:
         """The policy in force."""
