@@ -10,6 +10,7 @@ from flyball_gateway.api.parts import Parts
 from flyball_gateway.asking import Asking
 from flyball_gateway.autonomy import Autonomies
 from flyball_gateway.awaited.views import Views
+from flyball_gateway.beside import Contexts
 from flyball_gateway.commands import Commands
 from flyball_gateway.delivering import Delivering
 from flyball_gateway.heard import Pulses
@@ -119,5 +120,6 @@ def _app(parts: Parts, watch: Watch) -> "FastAPI":
 
     entrance = Entrance(parts.people, parts.asking)
     app = build_api(parts, entrance)
-    page.mount(app, watch.picture, parts.asking, entrance.who, watch.changed)
+    beside = Contexts(parts.client, parts.specs).of
+    page.mount(app, watch.picture, parts.asking, entrance.who, watch.changed, beside)
     return app

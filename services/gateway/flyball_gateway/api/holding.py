@@ -9,13 +9,12 @@ from flyball_gateway.api.entrance import Entrance, roles_of
 from flyball_gateway.api.errors import ApiError
 from flyball_gateway.api.looking import pipeline_of
 from flyball_gateway.api.parts import Parts
+from flyball_gateway.beside import Beside, Contexts
 from flyball_gateway.identity.access import Person
 from flyball_gateway.records.rows import MAX_ROWS
-from flyball_kit.kv import Kv
-from flyball_proto import streams
-from flyball_proto.beside import HoldCounts, counted, named_features
+from flyball_proto.beside import HoldCounts, counted
 from flyball_proto.commands import AnswerHolds, HoldsReply, NotAnswered
-from flyball_proto.holds import MAX_BULK, MAX_WHY_CHARS, Hold, HoldContext, Nearby, ReasonCode
+from flyball_proto.holds import MAX_BULK, MAX_WHY_CHARS, Hold, ReasonCode
 
 
 class Why(BaseModel):
@@ -51,15 +50,6 @@ class Answered(BaseModel):
     refused: list[NotAnswered]
 
 
-class Beside(BaseModel):
-    """What a person needs to see beside a hold."""
-
-    features: dict[str, float | None] = Field(description="By name; null = missing.")
-    signals: dict[str, float]
-    neighbours: list[Nearby]
-    history: list[str]
-
-
 class HoldShown(Hold):
     """A hold, and what stands beside it."""
 
@@ -71,6 +61,7 @@ def routes(parts: Parts, entrance: Entrance) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["holds"])
     reader = entrance.needs("read")
     read: dict[str, Any] = {"openapi_extra": roles_of("read")}
+    contexts = Contexts(parts.client, parts.specs)
 
     async def recorded(pipeline: str | None) -> list[Hold]:
         prefix = "" if pipeline is None else f"{(await pipeline_of(parts, pipeline)).name}."
@@ -102,7 +93,7 @@ def routes(parts: Parts, entrance: Entrance) -> APIRouter:
         found, _revision = await parts.holds.load(hold) if is_key(hold) else (None, 0)
         if found is None:
             raise ApiError(404, "not-found", f"hold {hold[:100]}: found none; see /v1/holds")
-        return HoldShown(**found.model_dump(), context=await beside(parts, found))
+        return HoldShown(**found.model_dump(), context=await contexts.of(found))
 
     _add_answers(router, parts, entrance)
     return router
@@ -133,23 +124,6 @@ def _add_answers(router: APIRouter, parts: Parts, entrance: Entrance) -> None:
     ) -> Hold:
         """End a decision that waits, without carrying it out."""
         return await parts.asking.answer(person, hold, "deny", body.why, body.code)
-
-
-async def beside(parts: Parts, hold: Hold) -> Beside | None:
-    """What stands beside a hold; None when nothing is recorded."""
-    contexts: Kv[HoldContext] = Kv(parts.client, streams.CONTEXTS, HoldContext)
-    context, _ = await contexts.load(hold.id)
-    if context is None:
-        return None
-    known = (await parts.specs.known()).catalogue
-    pipeline = known.pipelines.get(hold.pipeline)
-    source = known.sources.get(pipeline.spec.source) if pipeline else None
-    return Beside(
-        features=named_features(context, pipeline, source),
-        signals=dict(context.signals),
-        neighbours=list(context.neighbours),
-        history=list(context.history),
-    )
 
 
 def is_key(name: str) -> bool:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request
 
     from flyball_gateway.asking import Asking
+    from flyball_gateway.beside import Reading
     from flyball_gateway.identity.access import Person
     from flyball_gateway.picturing.picture import Picture
 
@@ -27,6 +28,7 @@ def mount(
     asking: "Asking",
     who: "Callable[[Request], Person | None]",
     changed: Changed,
+    beside: "Reading",
 ) -> None:
     """Serve the page at `/` and what it needs under `/_nicegui`; call it after all other routes.
 
@@ -35,4 +37,4 @@ def mount(
     """
     from flyball_gateway.page.serving import serve  # noqa: PLC0415 - as said above
 
-    serve(app, picture, asking, who, changed)
+    serve(app, picture, asking, who, changed, beside)

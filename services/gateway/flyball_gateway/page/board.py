@@ -1,5 +1,6 @@
 """One open page: its controls, and the sections that show the picture."""
 
+from functools import partial
 from typing import Final
 
 from fastapi import Request
@@ -9,6 +10,7 @@ from flyball_gateway.identity.access import Person, may, who_may
 from flyball_gateway.page import happening
 from flyball_gateway.page.acting import Acting
 from flyball_gateway.page.pages import Pages, Sections
+from flyball_gateway.page.reviewing import Reviews
 from flyball_gateway.page.waiting import Waiting
 from flyball_gateway.picturing.picture import Loop, Picture
 
@@ -21,6 +23,7 @@ _SECTIONS: Final = (
     ("seat", "The seat", ""),
     ("challengers", "Challengers", ""),
     ("waiting", "Decisions that wait for a person", "wide"),
+    ("reviews", "Decisions to look at", "wide"),
     ("figures", "How good each one was", ""),
     ("awaited", "What is awaited", ""),
     ("verdicts", "Verdicts of the last minute", ""),
@@ -36,7 +39,8 @@ class Board:
         self._pages, self._request, self._person = pages, request, person
         self._client = context.client
         self._name = asked
-        self._acting = Acting(pages.asking, lambda: pages.who(request), self.show)
+        who = partial(pages.who, request)
+        self._acting = Acting(pages.asking, who, self.show, pages.beside)
         self._html: dict[str, ui.html] = {}
         self._build()
         self.show()
@@ -72,6 +76,7 @@ class Board:
         for name in Sections.__slots__:
             self._put(name, getattr(sections, name))
         self._waiting.show(loop)
+        self._reviews.show(loop)
         self._stop.set_visibility(not loop.is_stopped)
         self._resume.set_visibility(loop.is_stopped)
         self._main.classes(
@@ -122,6 +127,8 @@ class Board:
             ui.html(f'<h2 id="title-{name}">{title}</h2>', sanitize=False)
             if name == "waiting":
                 self._waiting = Waiting(self._person, self._acting)
+            elif name == "reviews":
+                self._reviews = Reviews(self._person, self._acting)
             else:
                 self._html[name] = ui.html("", sanitize=False).classes("body")
 

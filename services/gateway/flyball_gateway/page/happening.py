@@ -3,13 +3,17 @@
 from html import escape
 from typing import Final
 
+from flyball_gateway.beside import Beside
 from flyball_gateway.page import wording
 from flyball_gateway.picturing.picture import Loop, Picture
 from flyball_gateway.picturing.tallies import NOTHING
 from flyball_proto.breakers import BreakerRecord
 from flyball_proto.holds import Hold
+from flyball_proto.reviews import Review
 
 SHOWN: Final = 60
+MAX_BESIDE: Final = 40
+"""Signals and features that are shown beside a hold; `flyball holds show` has all."""
 _MEANING: Final = {
     NOTHING: "the score asks for no action",
     "clear": "sent",
@@ -98,6 +102,38 @@ def events(picture: Picture, loop: Loop) -> str:
     return f"<ol>{rows}</ol>"
 
 
+def review(found: Review) -> str:
+    """A decision to look at."""
+    labels = ", ".join(f"{name} {value}" for name, value in sorted(found.labels.items()))
+    place = f' <span class="note">({escape(labels)})</span>' if labels else ""
+    return (
+        f"<p><b>{escape(found.action)}</b> on <b>{escape(found.element)}</b>{place}</p>"
+        f"<p>Score {found.score:.2f} · risk {found.risk:.2f}, {escape(found.category)} · "
+        f"{escape(found.verdict)} at {wording.clock(found.opened_at)} UTC</p>"
+        f'<p class="note">{escape(found.reason)}</p>'
+    )
+
+
+def beside(found: Beside | None) -> str:
+    """What stands beside a hold, for whoever is about to answer it."""
+    if found is None:
+        return '<p class="note">Nothing more is recorded about it.</p>'
+    values = {name: wording.figure(value) for name, value in found.features.items()}
+    signals = {name: wording.figure(value) for name, value in found.signals.items()}
+    shown = list({**signals, **values}.items())[:MAX_BESIDE]
+    rows = "".join(
+        f"<tr><th scope=row>{escape(name)}</th><td>{value}</td></tr>" for name, value in shown
+    )
+    near = ", ".join(f"{n.element} ({n.label})" for n in found.neighbours)
+    nearby = f"<p>Acted on nearby lately: {escape(near)}.</p>" if near else ""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in found.history)
+    before = f"<p>Before:</p><ul>{lines}</ul>" if lines else "<p>It proposed nothing before.</p>"
+    table = f"<table><tbody>{rows}</tbody></table>"
+    return (
+        f"<details open><summary>What stands beside it</summary>{table}{nearby}{before}</details>"
+    )
+
+
 def hold(found: Hold, now_ms: int) -> str:
     """A decision that waits, and how long it still does."""
     left = found.expires_ms - (now_ms or found.time_ms)
@@ -108,4 +144,13 @@ def hold(found: Hold, now_ms: int) -> str:
         f"<p><b>{escape(found.action)}</b> on <b>{escape(found.element)}</b>{place}</p>"
         f"<p>Score {found.score:.2f} · risk {found.risk:.2f}, {escape(found.category)} · "
         f'<span class="left">{words}</span></p><p class="note">{escape(found.reason)}</p>'
+        f"{_people(found)}"
     )
+
+
+def _people(found: Hold) -> str:
+    """Who must agree, where one is not enough."""
+    if found.approvals == 1:
+        return ""
+    agreed = f"; {escape(', '.join(found.agreed_by))} agreed" if found.agreed_by else ""
+    return f'<p class="note">Takes {found.approvals} different people{agreed}.</p>'

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from fastapi import Request
 
 from flyball_gateway.asking import Asking
+from flyball_gateway.beside import Reading
 from flyball_gateway.identity.access import Person
 from flyball_gateway.page import Changed, comparing, flowing, happening, seating
 from flyball_gateway.picturing.picture import Loop, Picture
@@ -55,8 +56,9 @@ class Pages:
         asking: Asking,
         who: Callable[[Request], Person | None],
         changed: Changed,
+        beside: Reading,
     ) -> None:
-        self.picture, self.asking, self.who = picture, asking, who
+        self.picture, self.asking, self.who, self.beside = picture, asking, who, beside
         self._changed = changed
         self._open: dict[int, Shown] = {}
         self._rendered: tuple[Picture, dict[str, Sections]] | None = None

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from nicegui import core, ui
 
 from flyball_gateway.asking import Asking
+from flyball_gateway.beside import Reading
 from flyball_gateway.identity.access import Person
 from flyball_gateway.page import Changed
 from flyball_gateway.page.board import Board
@@ -28,9 +29,10 @@ def serve(
     asking: Asking,
     who: Callable[[Request], Person | None],
     changed: Changed,
+    beside: Reading,
 ) -> None:
     """See `page.mount`. NiceGUI is one for the process, so the last call of this counts."""
-    pages = _SERVED["pages"] = Pages(picture, asking, who, changed)
+    pages = _SERVED["pages"] = Pages(picture, asking, who, changed, beside)
     _begin_afresh()
 
     @ui.page("/", title="Flyball", dark=None, language="en-US")

@@ -1,12 +1,14 @@
 """The list of decisions that wait for a person, each with its two buttons."""
 
+from typing import Literal
+
 from nicegui import ui
 
 from flyball_gateway.identity.access import Person, may, who_may
 from flyball_gateway.page import happening, wording
 from flyball_gateway.page.acting import Acting
 from flyball_gateway.picturing.picture import Loop
-from flyball_proto.holds import Hold
+from flyball_proto.holds import MAX_BULK, Hold
 
 
 class Waiting:
@@ -16,6 +18,14 @@ class Waiting:
         self._acting, self._allowed = acting, may(person, "answer")
         self._rows: dict[str, tuple[ui.element, ui.html]] = {}
         self._note = ui.html("", sanitize=False).classes("note")
+        self._loop: Loop | None = None
+        with ui.element("div").classes("buttons") as self._all:
+            for title, answer in (("Approve all", "approve"), ("Deny all", "deny")):
+                button = ui.button(
+                    title, color=None, on_click=lambda _, answer=answer: self._ask_all(answer)
+                ).props("no-caps outline")
+                button.set_enabled(self._allowed)
+                button.classes("quiet")
         self._list = ui.element("ul").classes("holds")
         self._refusal = (
             ""
@@ -25,6 +35,8 @@ class Waiting:
 
     def show(self, loop: Loop) -> None:
         """Bring the list up to date."""
+        self._loop = loop
+        self._all.set_visibility(1 < loop.open_holds <= MAX_BULK)
         wanted = {hold.id: hold for hold in loop.holds}
         for gone in [found for found in self._rows if found not in wanted]:
             self._rows.pop(gone)[0].delete()
@@ -37,6 +49,11 @@ class Waiting:
         note = self._words(loop)
         if self._note.content != note:
             self._note.set_content(note)
+
+    def _ask_all(self, answer: Literal["approve", "deny"]) -> None:
+        """As many as the page says now, or none."""
+        if self._loop is not None:
+            self._acting.ask_many(self._loop.name, self._loop.open_holds, answer)
 
     def _words(self, loop: Loop) -> str:
         if not loop.open_holds:

@@ -10,6 +10,7 @@ from flyball_gateway.picturing.picture import (
     MAX_HOLDS,
     MAX_LINES,
     MAX_LOOPS,
+    MAX_REVIEWS,
     Line,
     Loop,
     Picture,
@@ -23,6 +24,7 @@ from flyball_proto.breakers import BreakerRecord, gravest
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
+from flyball_proto.reviews import Review
 from flyball_proto.runtimes import RuntimeState, disagreement
 from flyball_proto.spec import BASELINE, Pipeline, Source, feature_digest
 
@@ -53,6 +55,7 @@ class Gathered:
         self._stops: dict[str, Stop] = {}
         self._breakers: dict[str, BreakerRecord] = {}
         self._holds: dict[str, Hold] = {}
+        self._reviews: dict[str, Review] = {}
         self._lines: dict[str, deque[Line]] = {}
         self._changes: dict[str, Line] = {}
         self._taken: dict[str, Line] = {}
@@ -105,6 +108,12 @@ class Gathered:
         if waits is None or key in self._holds or len(self._holds) < MAX_OPEN:
             _put(self._holds, key, waits)
 
+    def review(self, key: str, value: Review | None) -> None:
+        """A decision for people to look at; only those nobody looked at are kept."""
+        waits = value if value is not None and value.state == "open" else None
+        if waits is None or key in self._reviews or len(self._reviews) < MAX_OPEN:
+            _put(self._reviews, key, waits)
+
     def line(self, pipeline: str, line: Line) -> None:
         """What happened."""
         if pipeline not in self._lines and len(self._lines) >= 2 * MAX_LOOPS:
@@ -150,6 +159,11 @@ class Gathered:
             key=lambda h: (h.expires_ms, h.id),
         )
         breaker = gravest(b for b in self._breakers.values() if b.pipeline == name)
+        reviews = sorted(
+            (r for r in self._reviews.values() if r.pipeline == name),
+            key=lambda r: (r.opened_at, r.id),
+            reverse=True,
+        )
         progress = tuple(p for p in self._progress.values() if p.pipeline == name)
         situation = Situation(
             pipeline,
@@ -182,6 +196,8 @@ class Gathered:
             breaker=breaker,
             holds=tuple(waiting[:MAX_HOLDS]),
             open_holds=len(waiting),
+            reviews=tuple(reviews[:MAX_REVIEWS]),
+            open_reviews=len(reviews),
             stages=self.pulses.stages(name, at_s),
             verdicts=tally.verdicts(at_s),
             lines=tuple(self._lines.get(name, ())),

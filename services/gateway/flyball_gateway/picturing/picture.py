@@ -9,6 +9,7 @@ from flyball_proto.breakers import BreakerRecord
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Standings, TrainerProgress
+from flyball_proto.reviews import Review
 
 MAX_LOOPS: Final = 100
 """Pipelines that are kept; the first by name."""
@@ -16,6 +17,8 @@ MAX_LINES: Final = 200
 """Events that are kept for each pipeline; the oldest go."""
 MAX_HOLDS: Final = 50
 """Open holds that are shown of each pipeline, those that expire first; all are counted."""
+MAX_REVIEWS: Final = 10
+"""Open reviews that are shown of each pipeline, the newest; all are counted."""
 
 SERVICES: Final = ("ingest", "inference", "risk", "trainer", "registry", "deployer", "gateway")
 """Who is expected to be heard."""
@@ -118,6 +121,8 @@ class Loop:
     """None = closed."""
     holds: tuple[Hold, ...] = ()
     open_holds: int = 0
+    reviews: tuple[Review, ...] = ()
+    open_reviews: int = 0
     stages: tuple[Stage, ...] = ()
     verdicts: Verdicts = Verdicts()
     lines: tuple[Line, ...] = ()

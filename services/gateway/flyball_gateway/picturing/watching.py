@@ -34,6 +34,7 @@ from flyball_proto.columns import BatchError, decode_verdicts
 from flyball_proto.deployments import ActiveModel
 from flyball_proto.holds import Hold, Stop
 from flyball_proto.progress import Pulse, Standings, TrainerProgress
+from flyball_proto.reviews import Review
 from flyball_proto.runtimes import RuntimeState
 from flyball_proto.spec import Pipeline, Source
 from flyball_proto.streams import Bucket
@@ -86,6 +87,7 @@ class Watch:
             "deployments": lambda: self._follow(streams.DEPLOYMENTS, ActiveModel, take.deployment),
             "holds": lambda: self._follow(streams.HOLDS, Hold, take.hold),
             "breakers": lambda: self._follow(streams.BREAKERS, BreakerRecord, take.breaker),
+            "reviews": lambda: self._follow(streams.REVIEWS, Review, take.review),
             "stops": lambda: self._follow(streams.STOPS, Stop, take.stop),
             "runtimes": lambda: self._follow(streams.RUNTIMES, RuntimeState, take.runtime),
             "progress": lambda: self._follow(streams.PROGRESS, TrainerProgress, take.progress),
