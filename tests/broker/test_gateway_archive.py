@@ -152,6 +152,28 @@ async def test_before_verdicts_is_full_the_archive_goes_without_and_says_what(
         assert Place.parse(found[0].headers[CHAIN]).number == gap.last + 1
 
 
+async def test_a_small_stream_is_archived_long_before_it_is_full(
+    provisioned: Client, kit_settings: KitSettings, unique: str
+) -> None:
+    js, judge = provisioned.jetstream(), Judge(provisioned, f"verdicts.{unique}.0")
+    config = (await js.stream_info("VERDICTS")).config
+    config.max_bytes = 200_000
+    await js.update_stream(config)
+    patient = Archive(
+        streams.VERDICTS,
+        lambda: provisioned,
+        Objects(kit_settings),
+        Acts(lambda: provisioned, "gateway"),
+        every_s=600.0,
+        keep_days=30,
+    )
+    await judge.judge(1)
+    assert not await patient.step()
+    while (await js.stream_info("VERDICTS")).state.bytes < 0.2 * 200_000:
+        await judge.judge(1, rows=40)
+    assert await patient.step()
+
+
 async def test_two_gateways_write_no_entry_twice(
     provisioned: Client, kit_settings: KitSettings, unique: str
 ) -> None:

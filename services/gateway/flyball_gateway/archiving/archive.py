@@ -43,7 +43,7 @@ log = logging.getLogger("flyball.gateway.archive")
 ARCHIVED: Final = (streams.AUDIT, streams.VERDICTS)
 PREFIX: Final = "archive/"
 READER: Final = "archive"
-POLL_S: Final = 5.0
+POLL_S: Final = 1.0
 SWEEP_S: Final = 3600.0
 SWEPT: Final = 1_000
 """Files that are removed at a time because they are older than they are kept."""
@@ -185,6 +185,7 @@ class Archive:
             messages=info.state.last_seq - max(state.through, info.state.first_seq - 1),
             held_bytes=info.state.bytes,
             held=info.state.messages,
+            bound_bytes=info.config.max_bytes or 0,
             waited_s=clock.monotonic_s() - self._written_s,
             every_s=self._every_s,
         )

@@ -48,10 +48,16 @@ class Archived(Wire):
         return self.model_copy(update={"through": through, "planned": 0, "numbers": known})
 
 
-def is_due(*, messages: int, held_bytes: int, held: int, waited_s: float, every_s: float) -> bool:
-    """Whether to write what waits: it is enough for a file, or it waited long enough."""
+def is_due(
+    *, messages: int, held: int, held_bytes: int, bound_bytes: int, waited_s: float, every_s: float
+) -> bool:
+    """Whether to write what waits: it is enough for a file, or it waited long enough.
+
+    A small stream is not left to fill: an eighth of its bound is enough there.
+    """
     likely = held_bytes * messages // max(1, held)
-    enough = messages >= SEGMENT_ENTRIES or likely >= SEGMENT_BYTES
+    enough_bytes = min(SEGMENT_BYTES, bound_bytes // 8) if bound_bytes > 0 else SEGMENT_BYTES
+    enough = messages >= SEGMENT_ENTRIES or likely >= enough_bytes
     return messages > 0 and (enough or waited_s >= every_s)
 
 
