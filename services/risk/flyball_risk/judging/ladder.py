@@ -7,7 +7,6 @@ before, and last the control share.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from flyball_proto.columns import DISPATCHED, Category, Verdict
 from flyball_proto.spec import BASELINE, KEEP
@@ -37,7 +36,7 @@ def judge(
     ruling = _climb(proposal, frame, partition, alone)
     if len(ruling.reason) <= MAX_CHARS:
         return ruling
-    return replace(ruling, reason=shortened(ruling.reason))
+    return ruling._replace(reason=shortened(ruling.reason))
 
 
 def _climb(proposal: Proposal, frame: Frame, partition: Partition, alone: Ruling | None) -> Ruling:
@@ -166,7 +165,7 @@ def _by_people(ruling: Ruling, proposal: Proposal, rule: Rule, partition: Partit
     recent, holds, action = partition.recent, partition.holds, ruling.action
     pair = (proposal.element, action)
     if holds.is_waiting(pair):
-        return replace(ruling, reason=f"{action}: a person is asked about this element already")
+        return ruling._replace(reason=f"{action}: a person is asked about this element already")
     if recent.is_cooling(proposal.element, action, proposal.time_ms, rule.cooldown_ms):
         reason = f"{action}: capped, within its cool-down of {rule.cooldown_ms / 1000:g} s"
         return ruling.becomes(Verdict.CAP, reason=reason)

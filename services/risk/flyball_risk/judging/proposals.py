@@ -41,8 +41,7 @@ class Proposal(NamedTuple):
     class_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """What becomes of a proposal; `action` differs from the proposed one after REPLACE.
 
     `impact` is what the probability of error was multiplied with.

@@ -60,8 +60,7 @@ class Acted:
     lately: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
+class Crowd(NamedTuple):
     """A group of elements, of which `acted` are under an action now."""
 
     group: Group

@@ -6,7 +6,6 @@ tenths and quarters; of what waits or is denied a person reads each, so figures 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -64,8 +63,7 @@ _SAID: Final[Mapping[Doubt, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(NamedTuple):
     """What is going on around an element: of its group `acted` of `known` were acted on lately.
 
     `label` is empty where no group is counted. `contested`: another pipeline acts on it.
@@ -88,8 +86,7 @@ ALONE: Final = Around()
 CONTESTED: Final = Around(contested=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What is known of one proposal; NaN = not known."""
 
     score: float
