@@ -317,9 +317,9 @@ def changes(size: Size) -> Section:
 
 
 def _whole(size: Size, claims: list[Claim]) -> Table:
-    runs, table = size.of(40, 2), list[list[str]]()
+    runs, table = size.of(20, 2), list[list[str]]()
     for rate, later in ((0.01, 3.0), (0.01, 4.0), (0.05, 2.0), (0.05, 3.0)):
-        labels, after = size.of(1_000, 300), size.of(1_500, 200)
+        labels, after = size.of(1_000, 300), size.of(1_000, 200)
         found = [shifted(seed, labels, rate, later, after) for seed in range(runs)]
         through, wrong = sum(one.through for one in found), sum(one.wrong for one in found)
         late = [one.delay for one in found]

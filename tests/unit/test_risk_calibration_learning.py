@@ -299,7 +299,7 @@ def message(
 
 
 def test_in_lockstep_partitions_are_taken_one_after_the_other_at_marks() -> None:
-    lanes = Lanes(2)
+    lanes = Lanes[SampleMessage](2)
     order = [
         message(1, 1),
         message(1, 2, "m1"),

@@ -47,7 +47,7 @@ class Calibrator:
         announcer: Announcer,
     ) -> None:
         self._learning = Learning(terms)
-        self._lanes = Lanes(partitions)
+        self._lanes: Lanes[SampleMessage] = Lanes(partitions)
         self._states, self._records = states, records
         self._calibrations, self._announcer = calibrations, announcer
         self._revision: int | None = None

@@ -7,9 +7,26 @@ delivered it; then all up to it is taken, partition by partition, so that speed 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from flyball_kit.samples import SampleMessage
-from flyball_proto.columns import Mark
+from flyball_proto.columns import Mark, Samples
+
+
+class Message(Protocol):
+    """One message of SAMPLES; `samples` None = a position without content."""
+
+    @property
+    def partition(self) -> int:
+        """Where it was read."""
+        ...
+
+    @property
+    def samples(self) -> Samples | None:
+        """What it holds."""
+        ...
+
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +36,15 @@ class Reached:
     mark: Mark
 
 
-class Lanes:
+class Lanes(Generic[M]):
     """One queue a partition; in lockstep it holds one stretch, else nothing."""
 
     def __init__(self, partitions: int) -> None:
-        self._queues: list[deque[SampleMessage]] = [deque() for _ in range(partitions)]
+        self._queues: list[deque[M]] = [deque() for _ in range(partitions)]
         self._marks: list[deque[Mark]] = [deque() for _ in range(partitions)]
         self.in_lockstep = False
 
-    def push(self, message: SampleMessage) -> Iterator[SampleMessage | Reached]:
+    def push(self, message: M) -> Iterator[M | Reached]:
         """Take a message in; gives what is to be done now, in order. Exhaust it."""
         self._queues[message.partition].append(message)
         if (mark := mark_of(message)) is not None:
@@ -48,7 +65,7 @@ class Lanes:
         ids = [{mark.id for mark in marks} for marks in self._marks]
         return next((m for m in self._marks[0] if all(m.id in found for found in ids)), None)
 
-    def _up_to(self, common: Mark) -> Iterator[SampleMessage]:
+    def _up_to(self, common: Mark) -> Iterator[M]:
         self.in_lockstep = True
         for queue, marks in zip(self._queues, self._marks, strict=True):
             while marks.popleft().id != common.id:
@@ -60,6 +77,6 @@ class Lanes:
                     break
 
 
-def mark_of(message: SampleMessage) -> Mark | None:
+def mark_of(message: Message) -> Mark | None:
     """The mark that a message ends with."""
     return message.samples.flow.mark if message.samples is not None else None
