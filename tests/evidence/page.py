@@ -68,6 +68,11 @@ when nothing is to be found; it is no probability that a promoted model is good.
 nothing, and a leaning slice that gets no more rows holds a succession up for eight times as many blocks as the
 evidence took, then no longer. The gate of refreshes gives a 95 % bound for each look, not for all of them together:
 what holds over many refreshes is that each was measured against the same anchor.
+
+**What is cleared without a person.** The bound on its error holds at each look while labelled proposals are
+exchangeable, for the drawn ones alone and for all of them together: a group among them may be worse. It stands on
+labels that come. When the world changes nothing bounds the error at once; then the bet bounds how long it goes
+unnoticed, the longer the smaller the excess is.
 """
 
 
