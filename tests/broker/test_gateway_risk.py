@@ -12,7 +12,8 @@ from tests.broker import gateway_world
 from tests.broker.gateway_world import World, ask, token
 from tests.broker.risk_world import actions, until
 from tests.broker.test_risk_holds import SCORE, feed, until_held
-from tests.broker.test_risk_people import SOURCE, apply
+from tests.broker.test_risk_people import apply
+from tests.unit.review_rows import SOURCE
 from tests.unit.risk_rows import Row
 
 from flyball_local.embedded import ports

@@ -3,23 +3,17 @@
 import asyncio
 from typing import Any, TypeVar
 
-import numpy as np
 import pytest
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from pydantic import BaseModel
 from tests.broker.risk_world import actions, risk_service, stored, until
 from tests.broker.test_risk_holds import RISKY, SCORE, ask, feed, records, until_held
-from tests.unit.risk_rows import LEARNT, Row, batch, pipeline
+from tests.unit.review_rows import DIGEST, SOURCE, truth
+from tests.unit.risk_rows import Row, pipeline
 
 from flyball_proto.acts import Act
 from flyball_proto.columns import (
-    F32,
-    F64,
-    I64,
-    U8,
-    Flow,
-    Samples,
     encode_samples,
 )
 from flyball_proto.commands import AnswerHolds, HoldsReply, WithdrawApprovals, WithdrawReply
@@ -31,7 +25,7 @@ from flyball_proto.reviews import (
     SummariseReviews,
     SummaryReply,
 )
-from flyball_proto.spec import Source, digest8, feature_digest
+from flyball_proto.spec import digest8
 from flyball_risk.judging.control import DEFAULT_KEY
 from flyball_risk.reviewing import drawing
 
@@ -39,15 +33,6 @@ pytestmark = pytest.mark.broker
 
 T = TypeVar("T", bound=BaseModel)
 
-SOURCE = Source.model_validate(
-    {
-        "apiVersion": "flyball/v1",
-        "kind": "Source",
-        "metadata": {"name": "ran"},
-        "spec": {"interval": "1s", "metrics": ["load"]},
-    }
-)
-DIGEST = feature_digest(pipeline(), SOURCE)
 DENIED = 0.3
 """A score whose risk is critical under `RISKY`."""
 
@@ -202,33 +187,6 @@ async def test_a_person_and_another_who_answers_many_contradict_each_other_and_o
             assert one.error is not None
             assert one.error.kind == "conflict"
             assert (hold.state, all_.ended) == ("denied", 4)
-
-
-def truth(rows: list[Row], label: float) -> Samples:
-    """What labels said of rows that the tests decided, all the same."""
-    n = len(rows)
-    given = batch(rows)
-    return Samples(
-        "congestion",
-        DIGEST,
-        Flow("hub.METRICS", 1, n),
-        given.rows,
-        np.zeros((n, 1), F32),
-        np.full(n, label, F64),
-        np.array([r.time_ms + 30_000 for r in rows], I64),
-        np.ones(n, F64),
-        np.zeros(n, U8),
-        [LEARNT],
-        np.zeros(n, U8),
-        given.score,
-        np.zeros(n, U8),
-        np.zeros(n, U8),
-        action=given.action,
-        action_index=given.action_index,
-        category=np.zeros(n, U8),
-        novelty=np.full(n, np.nan, F32),
-        disagreement=np.full(n, np.nan, F32),
-    )
 
 
 async def reviews(client: Client) -> dict[str, Review]:

@@ -21,7 +21,7 @@ from flyball_proto.columns import (
 )
 from flyball_proto.events import Action, ModelRefused
 from flyball_proto.headers import ERROR, ORIGINAL_SUBJECT
-from flyball_proto.holds import Answer
+from flyball_proto.holds import Answer, BulkAnswer, Withdrawal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -90,6 +90,16 @@ REFUSED = ModelRefused(
             "decisions.p.0.answers",
             Answer(hold="p.5.0", answer="deny", by="ann", why="", at=NOW),
             "ann answers deny to p.5.0",
+        ),
+        (
+            "decisions.p.0.answers",
+            BulkAnswer(holds=("p.5.0", "p.6.0"), answer="deny", by="ann", why="night", at=NOW),
+            "ann answers deny to 2 holds, because 'night'",
+        ),
+        (
+            "decisions.p.0.answers",
+            Withdrawal(withdrawn="ben", by="ann", why="", at=NOW),
+            "ann withdraws the approvals of ben",
         ),
         (
             "model.p.refused",

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
+from tests.unit.review_rows import review
 from tests.unit.test_risk_people import AT, hold
 
 from flyball_local.cli.holding import Code
@@ -16,30 +17,9 @@ from flyball_local.showing.listing import hold_lines
 from flyball_local.showing.reviewing import one_review, review_lines, review_row, summary_lines
 from flyball_proto.beside import counted, named_features
 from flyball_proto.holds import HoldContext, Nearby, ReasonCode
-from flyball_proto.reviews import Judgement, Review, Reviewer, ReviewSummary, Share
+from flyball_proto.reviews import Judgement, Reviewer, ReviewSummary, Share
 
 LATER = AT + timedelta(minutes=5)
-
-
-def review(name: str = "1", **given: Any) -> Review:
-    fields = {
-        "id": f"congestion.{name}.0",
-        "pipeline": "congestion",
-        "partition": 0,
-        "element": "a",
-        "action": "offload",
-        "score": 0.9,
-        "risk": 0.02,
-        "category": "low",
-        "verdict": "clear",
-        "model": "a" * 64,
-        "trainer": "recent",
-        "epoch": 1,
-        "time_ms": 1,
-        "share": 0.01,
-        "opened_at": AT,
-    }
-    return Review(**(fields | given))
 
 
 def test_the_command_line_knows_every_code_and_finding() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from flyball_gateway.picturing import telling
 from flyball_kit.newest import Stored
@@ -28,8 +28,12 @@ from flyball_proto.columns import (
 )
 from flyball_proto.events import Action
 from flyball_proto.headers import ERROR, ORIGINAL_SUBJECT
-from flyball_proto.holds import Answer
+from flyball_proto.holds import Answer, BulkAnswer, Withdrawal
 from flyball_proto.subjects import EVENT_DOMAINS
+
+_SPOKEN: Final[TypeAdapter[Answer | BulkAnswer | Withdrawal]] = TypeAdapter(
+    Answer | BulkAnswer | Withdrawal
+)
 
 DIGEST_CHARS: Final = 8
 MAX_RAW_CHARS: Final = 300
@@ -171,8 +175,13 @@ def _act(data: bytes) -> str:
 
 
 def _answer(data: bytes) -> str:
-    answer = Answer.model_validate_json(data)
-    return f"{answer.by} answers {answer.answer} to {answer.hold}{_because(answer.why)}"
+    answer = _SPOKEN.validate_json(data)
+    because = _because(answer.why)
+    if isinstance(answer, BulkAnswer):
+        return f"{answer.by} answers {answer.answer} to {len(answer.holds)} holds{because}"
+    if isinstance(answer, Withdrawal):
+        return f"{answer.by} withdraws the approvals of {answer.withdrawn}{because}"
+    return f"{answer.by} answers {answer.answer} to {answer.hold}{because}"
 
 
 def _because(why: str) -> str:
