@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 from flyball_risk.capacity.allowances import TOTAL
@@ -240,29 +241,33 @@ class Recent:
 def _plain(acted: Acted) -> list[Any]:
     """What is empty at the end is left out: an older version wrote only the first two.
 
-    Times of what was changed count from its action's, so that most are alike and take no room.
+    Times count from the action that changed something, and from each other: that is a third less.
     """
     fields: list[Any] = [acted.until_ms, acted.times_ms]
     if acted.changed or acted.lately:
-        fields.append({p: _after(c, acted.times_ms, -1) for p, c in acted.changed.items()})
+        times_ms = acted.times_ms
+        fields.append(
+            {
+                parameter: [action, cooled_ms - times_ms[action], lease_ms - times_ms[action]]
+                for parameter, (action, cooled_ms, lease_ms) in acted.changed.items()
+            }
+        )
     if acted.lately:
-        fields.append(acted.lately)
+        fields.append([at - before for before, at in pairwise((0, *acted.lately))])
     return fields
-
-
-def _after(changed: Changed, times_ms: Mapping[str, int], sign: int) -> Changed:
-    at_ms = sign * times_ms.get(changed.action, 0)
-    return Changed(changed.action, changed.cooled_ms + at_ms, changed.lease_ms + at_ms)
 
 
 def _acted(
     until_ms: int,
     times_ms: dict[str, int],
-    changed: Mapping[str, Iterable[Any]] | None = None,
+    changed: Mapping[str, tuple[str, int, int]] | None = None,
     lately: Iterable[int] = (),
 ) -> Acted:
-    changes = {p: _after(Changed(*fields), times_ms, 1) for p, fields in (changed or {}).items()}
-    return Acted(until_ms, times_ms, changes, list(lately))
+    changes = {
+        parameter: Changed(action, times_ms[action] + cooldown_ms, times_ms[action] + lease_ms)
+        for parameter, (action, cooldown_ms, lease_ms) in (changed or {}).items()
+    }
+    return Acted(until_ms, times_ms, changes, list(accumulate(lately)))
 
 
 @lru_cache(maxsize=4096)
