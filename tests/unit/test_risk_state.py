@@ -52,12 +52,13 @@ def test_a_share_of_a_site_at_most_is_under_an_action_at_once() -> None:
     quiet = [Row(f"cell-{i}", action=None, site="s1") for i in range(10)]
     acting = [Row(f"cell-{i}", time_ms=1000 + i, site="s1") for i in range(4)]
     elsewhere = [Row("far", time_ms=2000, site="s2")]
-    later = [Row("cell-9", time_ms=700_000, site="s1")]
+    later = [Row(f"cell-{i}", time_ms=700_000, site="s1") for i in (8, 9)]  # two say that it is so
     found = judged(
         [*quiet, *acting, *elsewhere, *later],
         policy(budgets={"elements_per_label": {"site": 0.2}}),
     )
-    assert [V(v) for v in found.verdict[10:]] == [V.CLEAR, V.CLEAR, V.CAP, V.CAP, V.CLEAR, V.CLEAR]
+    assert [V(v) for v in found.verdict[10:15]] == [V.CLEAR, V.CLEAR, V.CAP, V.CAP, V.CLEAR]
+    assert [V(v) for v in found.verdict[15:]] == [V.CAP, V.CLEAR]
     capped = "capped, 2 of 10 elements with site s1 are under an action, at most 0.2 of them may be"
     assert f"offload: {capped}" in found.reason
 
@@ -80,8 +81,10 @@ def test_elements_are_forgotten_after_their_cool_down_and_the_margin() -> None:
 
 def test_at_the_bound_on_elements_further_actions_are_capped(monkeypatch: Any) -> None:
     monkeypatch.setattr(state, "MAX_ELEMENTS", 2)
-    found = verdicts([Row("a"), Row("b"), Row("c"), Row("d", time_ms=200_000)])
-    assert found == [V.CLEAR, V.CLEAR, V.CAP, V.CLEAR]
+    found = verdicts(
+        [Row("a"), Row("b"), Row("c"), Row("d", time_ms=200_000), Row("e", time_ms=200_000)]
+    )
+    assert found == [V.CLEAR, V.CLEAR, V.CAP, V.CAP, V.CLEAR]
 
 
 ROWS = st.lists(

@@ -68,7 +68,7 @@ class Again:
         state.changes = Changes()
         actions, reasons = ("", *words.actions), ("", *words.reasons)
         rows = [NOTHING] * len(decisions.rows)
-        for i, _, proposal in propose(decisions, self._frame):
+        for i, proposal in propose(decisions, self._frame):
             ruling = Ruling(
                 Verdict(int(judged.verdict[i])),
                 Category(int(judged.category[i])),

@@ -90,10 +90,11 @@ def judge_batch(
     proposed, rulings = propose(batch, frame), list[Ruling]()
     arrivals = _arrivals(batch.rows) if policy.group_share else None
     recent.group_by(policy.group_share)
+    clock_ms = partition.clock.along(batch.rows, recent.clock_ms).tolist()
     alone = cleared_alone(proposed.proposals, frame)
-    for (i, now_ms, proposal), first in zip(proposed, alone, strict=True):
+    for (i, proposal), first in zip(proposed, alone, strict=True):
         _meet_until(recent, arrivals, batch, i)
-        partition.advance(now_ms, policy, before + i)
+        partition.advance(clock_ms[i], policy, before + i)
         ruling = judge(proposal, frame, partition, first)
         partition.breaker.note(ruling.verdict)
         if ruling.verdict in DISPATCHED:
@@ -106,7 +107,7 @@ def judge_batch(
         rulings.append(ruling)
     if n:
         _meet_until(recent, arrivals, batch, n)
-        partition.advance(int(batch.rows.time_ms.max()), policy, before + n)
+        partition.advance(clock_ms[-1], policy, before + n)
         partition.changes.rows += n
     return Judged(
         batch,

@@ -17,6 +17,7 @@ from flyball_risk.earning.merits import Merits
 from flyball_risk.holding.history import History
 from flyball_risk.holding.holds import Holds
 from flyball_risk.judging.caution import Caution
+from flyball_risk.judging.clock import Clock
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Recent
 
@@ -41,6 +42,7 @@ class Partition:
 
     def __init__(self) -> None:
         self.recent, self.holds, self.breaker = Recent(), Holds(), Breaker()
+        self.clock = Clock()
         self.history = History()
         self.caution = Caution()
         self.merits = Merits()
@@ -109,6 +111,7 @@ class Partition:
             "merits": self.merits.as_json(),
             "caution": self.caution.as_json(),
             "history": self.history.as_json(),
+            "leap": self.clock.as_json(),
             "order": self.order.model_dump(mode="json") if self.order else None,
         }
         return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 6)
@@ -125,6 +128,7 @@ class Partition:
         partition.merits = Merits.from_json(state.get("merits", {}))
         partition.caution = Caution.from_json(state.get("caution", {}))
         partition.history = History.from_json(state.get("history", []))
+        partition.clock = Clock.from_json(state.get("leap"))
         if order := state.get("order"):
             partition.order = StopOrder.model_validate(order)
         return partition

@@ -69,15 +69,14 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """The p proposals of a batch: their rows, the clock at each, and what was found about them."""
+    """The p proposals of a batch: their rows, and what was found about them."""
 
     rows: list[int]
-    clock_ms: list[int]
     proposals: list[Proposal]
     found: _Found | None
 
-    def __iter__(self) -> Iterator[tuple[int, int, Proposal]]:
-        return zip(self.rows, self.clock_ms, self.proposals, strict=True)
+    def __iter__(self) -> Iterator[tuple[int, Proposal]]:
+        return zip(self.rows, self.proposals, strict=True)
 
     def assessment(self, impact: list[float]) -> Assessment:
         """Columns of the output, f32 (p,)."""
@@ -99,13 +98,12 @@ def propose(batch: Decisions, frame: Frame) -> Proposals:
     """Assess all rows of a batch that propose an action."""
     at = np.flatnonzero(batch.action_index)
     if not len(at):
-        return Proposals([], [], [], None)
+        return Proposals([], [], None)
     is_probability = frame.policy.is_probability
     found = _signals(batch, at)
     assessed = assess(found, frame.calibration, is_probability=is_probability)
-    clock_ms = np.maximum.accumulate(batch.rows.time_ms)[at].tolist()
     made = _made(batch, at, found, assessed, is_probability=is_probability)
-    return Proposals(at.tolist(), clock_ms, made, _Found(found, assessed))
+    return Proposals(at.tolist(), made, _Found(found, assessed))
 
 
 def _signals(batch: Decisions, at: Column) -> Proposed:
