@@ -121,7 +121,17 @@ async def poison(client: Client, service: str) -> dict[str, bytes]:
 def test_the_documents_name_handlers() -> None:
     assert heard("gateway") == [
         f"cmd.gateway.{verb}"
-        for verb in ["access", "apply", "dora", "invite", "issue-token", "revoke", "status", "url"]
+        for verb in [
+            "accept-autonomy",
+            "access",
+            "apply",
+            "dora",
+            "invite",
+            "issue-token",
+            "revoke",
+            "status",
+            "url",
+        ]
     ]
     assert heard("trainer") == ["cmd.trainer.reproduce", "drift.*.drifted", "pipeline.*.applied"]
 
