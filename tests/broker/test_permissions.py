@@ -108,6 +108,9 @@ MAY_PUBLISH = {
         "trainer registry deployer inference gateway operator adapter auditor"
     ),
     "$JS.API.CONSUMER.MSG.NEXT.AUDIT.x": "gateway operator",
+    "$JS.API.STREAM.MSG.GET.AUDIT": (
+        "ingest inference risk trainer registry deployer gateway operator"  # to chain behind its last
+    ),
     "$JS.API.CONSUMER.MSG.NEXT.DEAD.x": "gateway operator",
     # administration
     "$JS.API.STREAM.PURGE.METRICS": "ingest",

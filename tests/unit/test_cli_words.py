@@ -62,6 +62,9 @@ def test_a_wrong_specification_ends_with_2_and_names_the_line(tmp_path: Path) ->
     [
         ("status",),
         ("audit",),
+        ("audit", "verify"),
+        ("audit", "export", "exported"),
+        ("explain", "congestion.1.0"),
         ("tail",),
         ("publish", "ran", "cell-1", "load=1"),
         ("apply", "-f", str(PIPELINES / "ran.yaml")),

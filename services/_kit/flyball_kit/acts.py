@@ -116,7 +116,7 @@ class Acts:
         Raises:
             TransientError: The broker does not answer.
         """
-        async with self._turn, _answered(self._subject):
+        async with _answered(self._subject), self._turn:
             end = await self._last()
         return Head(
             stream=streams.AUDIT.name,
@@ -127,7 +127,7 @@ class Acts:
         )
 
     async def _record(self, act: Act) -> None:
-        async with self._turn, _answered(self._subject):
+        async with _answered(self._subject), self._turn:
             earlier = self._unsettled
             if earlier is not None:
                 self._end = None
