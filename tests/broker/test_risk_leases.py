@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from redis.asyncio import Redis
 from tests.broker.risk_world import PATIENCE_S
 from tests.conftest import started
 from tests.unit.lending import most_in_a_minute
@@ -17,6 +18,8 @@ from flyball_local.embedded.engines import RedisEngine
 from flyball_proto.columns import DISPATCHED, Verdicts, decode_verdicts, encode_decisions
 from flyball_risk.app import build
 from flyball_risk.capacity import leasing
+from flyball_risk.capacity.allowances import TOTAL, allowance_of
+from flyball_risk.capacity.leases import NO_LEASE, View
 from flyball_risk.settings import Settings
 
 pytestmark = pytest.mark.broker
@@ -140,6 +143,18 @@ async def test_a_busy_partition_borrows_until_redis_dies_and_no_minute_exceeds_t
             await world.feed(4, 4)
     assert [world.minute(0), world.minute(1)] == [EVEN, EVEN]
     assert world.most() <= BUDGET
+
+
+async def test_a_board_that_does_not_answer_is_told_and_nothing_is_ordered() -> None:
+    async def order(*_: Any) -> int:
+        raise AssertionError("nothing is known of the others")
+
+    allowed = allowance_of(PIPELINE.spec.risk.budgets, 0, 2)
+    found = leasing.Leasing(Redis.from_url("redis://127.0.0.1:1/0"), "risk:", order)
+    found.see("congestion", View(0, NO_LEASE, {TOTAL: 90}, {TOTAL: 90}), allowed)
+    assert found.check() is None
+    await found.round()
+    assert found.check() == "Redis does not answer: partitions keep to even shares"
 
 
 async def test_without_redis_every_partition_keeps_to_its_even_share(

@@ -33,12 +33,12 @@ from flyball_risk.acknowledging import routes as acknowledging
 from flyball_risk.acknowledging.routes import awaited
 from flyball_risk.answering.recorded import RECORDS
 from flyball_risk.answering.replies import Replies
-from flyball_risk.breaking.recorded import turned_route
+from flyball_risk.answering.turned import turned_route
+from flyball_risk.breaking.merits import Merits, together
 from flyball_risk.calibrating.calibrations import Calibrations
 from flyball_risk.capacity.allowances import allowance_of
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.capacity.leasing import Leasing
-from flyball_risk.earning.merits import Merits, together
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.budgets import claims_of, view_of
 from flyball_risk.judging.frame import Frame
@@ -87,11 +87,11 @@ class Pipelines:
         self._claims = Claims()
         self._known: dict[tuple[str, int], Partition] = {}
         redis = connect_redis(settings) if self._partitions > 1 else None
-        self._leasing = Leasing(
+        self.leasing = Leasing(
             redis, settings.redis_prefix, lambda *order: order_in_band(client(), *order)
         )
         if redis is not None:
-            tasks.spawn("leases", self._leasing.forever)
+            tasks.spawn("leases", self.leasing.forever)
         self._judges: dict[tuple[str, int], FoldRunner] = {}
         self.synced = False
 
@@ -136,7 +136,7 @@ class Pipelines:
         budgets = policy.risk.budgets
         allowance = allowance_of(budgets, partition, self._partitions, recent.lease)
         if self._partitions > 1:
-            self._leasing.see(pipeline, view_of(allowance, recent), allowance)
+            self.leasing.see(pipeline, view_of(allowance, recent), allowance)
         return Frame(
             policy,
             *self._calibrations.of(pipeline),
@@ -192,7 +192,7 @@ class Pipelines:
             self._known.pop((name, partition), None)
             await self._tasks.remove(f"actions.{name}.{partition}")
         self._claims.drop(name)
-        self._leasing.forget(name)
+        self.leasing.forget(name)
         del self._policies[name]
 
     def _judging(self, name: str, partition: int) -> FoldRunner:
