@@ -100,7 +100,7 @@ class Record:
                 (self.folder / name.path("parquet")).write_bytes(parquet(stream, part))
 
     def verify(self) -> Findings:
-        return verify_folder(self.folder, {"risk": self.key()})
+        return verify_folder(self.folder, {"risk": [self.key()]})
 
     def files(self, stream: str) -> list[Path]:
         return sorted((self.folder / stream).glob("*/*.jsonl"))
@@ -261,6 +261,21 @@ def test_a_foreign_signature_is_named(tmp_path: Path) -> None:
     words = one(forged.verify())
     assert f"found a checkpoint signed by {forged.key('mallory')}" in words
     assert f"expected {forged.key()}, risk" in words
+
+
+def test_keys_that_were_changed_are_named_together(tmp_path: Path) -> None:
+    made = Record(tmp_path)
+    made.output()
+    made.act()
+    made.checkpoint(who="before")
+    made.act()
+    made.checkpoint()
+    made.save()
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"risk": [made.key("before"), made.key()]}))
+    assert verify_folder(made.folder, keys_of(path)).holds
+    path.write_text(json.dumps({"risk": made.key()}))
+    assert "signed by" in one(verify_folder(made.folder, keys_of(path)))
 
 
 def test_a_signature_over_something_else_is_named(tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ def verify(
     ] = None,
     keys: Annotated[
         Path | None,
-        typer.Option("--keys", help="JSON with the public keys of the services, kept elsewhere."),
+        typer.Option(
+            "--keys", help="JSON with the services' public keys, kept elsewhere; also old ones."
+        ),
     ] = None,
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
@@ -135,14 +137,14 @@ def export(
         shell.say(f"check it with: flyball audit verify {folder}")
 
 
-def _own_keys(home: Path) -> dict[str, str]:
+def _own_keys(home: Path) -> dict[str, tuple[str, ...]]:
     """The public keys of the services of a home, as far as it has credentials."""
     from flyball_local.embedded.credentials import Credentials
     from flyball_local.embedded.home import Home
 
     credentials = Credentials(Home(home).credentials)
     return {
-        service: credentials.public_key(service)
+        service: (credentials.public_key(service),)
         for service in ("risk", "deployer", "gateway")
         if credentials.seed_file(service).exists()
     }

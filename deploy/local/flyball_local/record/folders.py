@@ -2,16 +2,16 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from flyball_kit.segments import Entry, Name, UnreadableSegmentError, read
 from flyball_local.invalid import InvalidInputError
 from flyball_local.record.findings import Findings
-from flyball_local.record.verifying import Located, Verifier
+from flyball_local.record.verifying import Keys, Located, Verifier
 from flyball_proto import streams
 from flyball_proto.events import Wire
 
@@ -25,7 +25,7 @@ class Export(Wire):
 
     version: int = 1
     at: str
-    keys: dict[str, str] = Field(
+    keys: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Public NKeys by service: trust your own copy instead."
     )
 
@@ -68,7 +68,7 @@ def entries(folder: Path, stream: str, subject: str) -> Iterator[Entry]:
         yield from read(path.read_bytes(), str(path))
 
 
-def verify_folder(folder: Path, trusted: Mapping[str, str], *, rows: bool = True) -> Findings:
+def verify_folder(folder: Path, trusted: Keys, *, rows: bool = True) -> Findings:
     """Follow every chain of a folder; with `rows` its Parquet files are made again and compared."""
     found, export = segments(folder), about(folder)
     verifier = Verifier(trusted or (export.keys if export else {}), is_whole=export is not None)
@@ -84,24 +84,29 @@ def verify_folder(folder: Path, trusted: Mapping[str, str], *, rows: bool = True
     return findings
 
 
-def keys_of(path: Path) -> dict[str, str]:
-    """Public keys by service, from a JSON file.
+def keys_of(path: Path) -> dict[str, tuple[str, ...]]:
+    """Public keys by service, from a JSON file; also from an `export.json`.
 
     Raises:
         InvalidInputError: it is none.
     """
     try:
         found = json.loads(path.read_bytes())
+        found = found.get("keys", found) if isinstance(found, dict) else found
+        return _KEYS.validate_python(found)
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"--keys {path}: {error}; valid: " + _KEYS) from error
-    if isinstance(found, dict) and isinstance(found.get("keys"), dict):  # an export.json
-        found = found["keys"]
-    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-        raise InvalidInputError(f"--keys {path}: found no keys; valid: {_KEYS}")
-    return found
+        raise InvalidInputError(
+            f'--keys {path}: found no keys ({type(error).__name__}); valid: JSON as {{"risk": "U…", '
+            '"gateway": ["U…", "U…"]}, several where a key was changed'
+        ) from error
 
 
-_KEYS: Final = 'JSON as {"risk": "U…", "gateway": "U…"}'
+_KEYS: Final[TypeAdapter[dict[str, tuple[str, ...]]]] = TypeAdapter(
+    dict[
+        str,
+        Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)],
+    ]
+)
 
 
 def _entries(

@@ -16,7 +16,7 @@ from flyball_kit.segments import Entry, Name, name_of, write
 from flyball_local.invalid import InvalidInputError
 from flyball_local.record.findings import Findings
 from flyball_local.record.folders import ABOUT, Export
-from flyball_local.record.verifying import Located, Verifier
+from flyball_local.record.verifying import Keys, Located, Verifier
 from flyball_proto import streams
 from flyball_proto.streams import Stream
 
@@ -27,7 +27,7 @@ MAX_FILES: Final = 200_000
 MAX_FILE_BYTES: Final = 64 << 20
 
 
-async def verify_live(client: Client, trusted: Mapping[str, str]) -> Findings:
+async def verify_live(client: Client, trusted: Keys) -> Findings:
     """Follow every chain that the streams hold now, subject by subject."""
     verifier = Verifier(trusted)
     for stream in ARCHIVED:
@@ -39,9 +39,7 @@ async def verify_live(client: Client, trusted: Mapping[str, str]) -> Findings:
     return verifier.findings()
 
 
-async def export(
-    client: Client, objects: Objects, folder: Path, keys: Mapping[str, str]
-) -> dict[str, int]:
+async def export(client: Client, objects: Objects, folder: Path, keys: Keys) -> dict[str, int]:
     """Write the whole record into a folder: what is archived, and what the streams hold behind it.
 
     Returns how many entries of the streams, and how many files of the archive.
@@ -55,7 +53,7 @@ async def export(
         through, count = await _copy(objects, stream, folder)
         files += count
         copied += await _rest(client, stream, folder, through)
-    made = Export(at=clock.utc_now().isoformat(), keys=dict(keys))
+    made = Export(at=clock.utc_now().isoformat(), keys={s: tuple(k) for s, k in keys.items()})
     _put(folder / ABOUT, made.model_dump_json(indent=2).encode() + b"\n")
     return {"entries": copied, "archived_files": files}
 

@@ -5,7 +5,7 @@ holds a few hundred bytes an act, and nothing an output.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +20,9 @@ from flyball_proto.headers import CHAIN
 
 LATE: Final = timedelta(minutes=25)
 """Two archives that were written in turn may be so far apart."""
+
+Keys = Mapping[str, Collection[str]]
+"""Public NKeys by service."""
 
 Located = tuple[str, Entry]
 """An entry and where it lies, in words."""
@@ -50,12 +53,13 @@ class _Vouched:
 class Verifier:
     """One verification.
 
-    `trusted` are public NKeys by service; without them each service's first counts. `is_whole`:
-    nothing is missing at the end because it was not archived yet.
+    `trusted` are public NKeys by service, several where keys were changed; without them each
+    service's first counts. `is_whole`: nothing is missing at the end because it was not archived yet.
     """
 
-    def __init__(self, trusted: Mapping[str, str] | None = None, *, is_whole: bool = True) -> None:
-        self._trusted, self._is_whole = dict(trusted or {}), is_whole
+    def __init__(self, trusted: Keys | None = None, *, is_whole: bool = True) -> None:
+        self._trusted = {service: tuple(keys) for service, keys in (trusted or {}).items()}
+        self._is_whole = is_whole
         self._knows_keys = bool(trusted)
         self._findings = Findings()
         self._places: dict[tuple[str, int], str] = {}  # hashes of acts
@@ -203,15 +207,14 @@ class Verifier:
             self._unsigned += 1
             return False
         service = str(act.get("service"))
-        expected = self._trusted.setdefault(service, signature.key)
+        expected = self._trusted.setdefault(service, (signature.key,))
         signed = {k: v for k, v in act["checkpoint"].items() if k != "signature"}
-        if signature.key != expected:
-            self._findings.wrong(
-                where, sequence, f"a checkpoint signed by {signature.key}", f"{expected}, {service}"
-            )
+        if signature.key not in expected:
+            found, known = f"a checkpoint signed by {signature.key}", " or ".join(expected)
+            self._findings.wrong(where, sequence, found, f"{known}, {service}")
             return False
         try:
-            verify(canonical(signed), signature, [expected])
+            verify(canonical(signed), signature, expected)
         except ForeignSignatureError as error:
             self._findings.wrong(where, sequence, str(error), f"a signature by {service}")
             return False
