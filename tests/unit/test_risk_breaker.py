@@ -7,7 +7,7 @@ from math import nan
 
 import numpy as np
 import pytest
-from scipy.stats import betabinom, binomtest
+from scipy.stats import betabinom
 from tests.unit.risk_rows import BASELINE, Row, batch, judged, message, policy
 
 from flyball_kit.clock import utc_now
@@ -26,9 +26,9 @@ from flyball_proto.columns import (
 )
 from flyball_proto.headers import CHANGES
 from flyball_proto.spec import BreakerRule
-from flyball_risk.breaking.binomial import chance_of_more, least_share
+from flyball_risk.answering.turned import turned_route
+from flyball_risk.breaking.binomial import chance_of_more
 from flyball_risk.breaking.breaker import MAX_WAIT_MS, TRIED, Breaker
-from flyball_risk.breaking.recorded import turned_route
 from flyball_risk.breaking.windows import KINDS, Reference, Window
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
@@ -301,12 +301,6 @@ def test_the_tail_is_that_of_scipy(hits, rows, a, b):
     assert chance_of_more(hits, rows, a, b) == pytest.approx(betabinom.sf(hits - 1, rows, a, b))
     assert chance_of_more(0, rows, a, b) == 1
     assert chance_of_more(rows + 1, rows, a, b) == 0
-
-
-@pytest.mark.parametrize(("hits", "rows"), [(59, 59), (150, 152), (3, 40), (0, 9), (1900, 2000)])
-def test_the_bound_is_that_of_scipy(hits, rows):
-    found = binomtest(hits, rows, alternative="greater").proportion_ci(0.95, "exact")
-    assert least_share(hits, rows, 0.95) == pytest.approx(found.low, abs=1e-9)
 
 
 def judged_by(fold: RiskFold, rows: list[Row], sequence: int = 1) -> Verdicts:

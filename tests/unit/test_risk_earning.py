@@ -11,11 +11,11 @@ from flyball_kit.clock import utc_now
 from flyball_proto.autonomy import AutonomyRecord
 from flyball_proto.calibrations import Calibration, CutOff, SteppedBack
 from flyball_proto.columns import Category, Outcome, Verdict
-from flyball_risk.earning.merits import Merits, together
-from flyball_risk.earning.rule import DAY_MS, LEAST_MS, declined, earned, proposal
+from flyball_risk.breaking.merits import Merits, together
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
+from flyball_risk.steering.earning import DAY_MS, LEAST_MS, declined, earned, proposal
 
 AT = utc_now()
 PROVEN = CutOff(

@@ -13,7 +13,7 @@ from flyball_proto.columns import Answered, Context, Outcome, Released, Turned, 
 from flyball_proto.columns import Breaker as State
 from flyball_proto.holds import StopOrder
 from flyball_risk.breaking.breaker import Breaker
-from flyball_risk.earning.merits import Merits
+from flyball_risk.breaking.merits import Merits
 from flyball_risk.holding.history import History
 from flyball_risk.holding.holds import Holds
 from flyball_risk.judging.caution import Caution
@@ -72,7 +72,8 @@ class Partition:
         self.recent.advance(time_ms)
         self.merits.advance(self.recent.clock_ms, policy.autonomy)
         self.breaker.advance(self.recent.clock_ms, row, policy.risk.breaker, policy.digest)
-        self._take_turns()
+        if self.breaker.turned:
+            self._take_turns()
         for hold in self.holds.overdue(self.recent.clock_ms):
             self._expire(hold, hold.expires_ms, policy, row)
 

@@ -16,8 +16,8 @@ from flyball_proto.autonomy import (
     DeclineAutonomy,
 )
 from flyball_proto.calibrations import Calibration
-from flyball_risk.earning.merits import Merits
-from flyball_risk.earning.rule import declined, proposal
+from flyball_risk.breaking.merits import Merits
+from flyball_risk.steering.earning import declined, proposal
 from flyball_risk.steering.onrecord import About, OnRecord, RefusedError
 
 log = logging.getLogger("flyball.risk.autonomy")

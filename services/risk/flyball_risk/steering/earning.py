@@ -17,8 +17,8 @@ from typing import Final
 
 from flyball_proto.autonomy import Autonomy, AutonomyRecord
 from flyball_proto.calibrations import Calibration, CutOff
-from flyball_risk.breaking.binomial import least_share
-from flyball_risk.earning.merits import Merits
+from flyball_risk.breaking.merits import Merits
+from flyball_risk.calibrating.bounds import lower_bound
 
 DAY_MS: Final = 86_400_000
 LEAST_MS: Final = 7 * DAY_MS
@@ -44,7 +44,7 @@ def earned(merits: Merits, calibration: Calibration | None) -> tuple[str, ...] |
         _of_labels(cut_off),
     ]
     if merits.autonomy == "supervised":
-        share = least_share(merits.agreed, answers, CONFIDENCE)
+        share = lower_bound(merits.agreed, answers, 1.0 - CONFIDENCE)
         if share < LEAST_AGREED:
             return None
         said.append(
