@@ -63,12 +63,15 @@ class Claims:
         self, pipeline: str, priority: int, element: str, parameter: str, time_ms: int
     ) -> Claim | None:
         """Another pipeline's claim that is in the way; of several the strongest. None = none is."""
-        found = (
+        claims = self._elements.get(element)
+        if not claims:
+            return None
+        found = [
             claim
-            for (claimed, _), claim in self._elements.get(element, {}).items()
+            for (claimed, _), claim in claims.items()
             if claimed == parameter and claim.is_in_the_way(pipeline, priority, time_ms)
-        )
-        return max(found, key=lambda c: (c.priority, c.until_ms, c.pipeline), default=None)
+        ]
+        return max(found, key=lambda c: (c.priority, c.until_ms, c.pipeline)) if found else None
 
     def others(self, pipeline: str, element: str, time_ms: int) -> bool:
         """Whether another pipeline acted on the element lately, whatever it changed there."""

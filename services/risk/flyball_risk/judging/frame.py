@@ -1,11 +1,15 @@
 """Under what the rows of one output are judged. Pure."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from flyball_proto.calibrations import Calibration, CutOff
 from flyball_risk.capacity.allowances import Allowance
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.judging.policy import Policy
+
+NO_ROWS: Final = "not proven yet: no labelled rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +25,23 @@ class Frame:
     calibration_revision: int = 0
     allowance: Allowance | None = None
     claims: Claims = field(default_factory=Claims)
+    cut_off: CutOff | None = field(init=False)
+    """None = nobody has looked at labels."""
+    clears_up_to: float = field(init=False)
+    """Probability of error up to which nobody need be asked; below 0 = a person always must be."""
+    unproven: str = field(init=False)
+    """Why nothing is known about the error of cleared decisions; empty when it is.
 
-    @property
-    def cut_off(self) -> CutOff | None:
-        """Up to which probability of error decisions may be cleared; None = nobody has looked."""
-        return self.calibration.cut_off if self.calibration else None
+    Before risk has looked at any label only a pipeline that holds what is not proven is tightened.
+    """
+
+    def __post_init__(self) -> None:
+        """Once an output instead of once a row."""
+        cut_off = self.calibration.cut_off if self.calibration else None
+        holds = self.policy.risk.unproven == "hold"
+        object.__setattr__(self, "cut_off", cut_off)
+        object.__setattr__(self, "clears_up_to", _clears_up_to(cut_off, holds=holds))
+        object.__setattr__(self, "unproven", _unproven(cut_off, holds=holds))
 
     @property
     def stepped_back(self) -> str:
@@ -43,3 +59,17 @@ class Frame:
         found = {"policy": self.policy.revision, "calibration": self.calibration_revision}
         found["lease"] = self.allowance.revision if self.allowance else 0
         return {name: revision for name, revision in found.items() if revision or name == "policy"}
+
+
+def _clears_up_to(cut_off: CutOff | None, *, holds: bool) -> float:
+    if cut_off is not None and cut_off.proven:
+        return -1.0 if cut_off.at is None else cut_off.at
+    return -1.0 if holds else math.inf
+
+
+def _unproven(cut_off: CutOff | None, *, holds: bool) -> str:
+    if cut_off is None:
+        return NO_ROWS if holds else ""
+    if cut_off.proven:
+        return ""
+    return f"not proven yet: {cut_off.rows} of {cut_off.needed} labelled rows"

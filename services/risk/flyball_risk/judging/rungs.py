@@ -51,7 +51,6 @@ RUNG: Final[Mapping[Category, Verdict]] = {
 CLEARED: Final = (Verdict.CLEAR, Verdict.NOTIFY)
 
 TOLD: Final = ", an operator is told"
-NO_ROWS: Final = "not proven yet: no labelled rows"
 
 
 def category_of(risk: float) -> Category:
@@ -66,7 +65,7 @@ def cleared_alone(proposals: Iterable[Proposal], frame: Frame) -> list[Ruling | 
     """
     rules, found = frame.policy.rules, list[Ruling | None]()
     reasons: dict[tuple[object, ...], tuple[Verdict, str]] = {}
-    limit = clears_up_to(frame)
+    limit = frame.clears_up_to
     for proposal in proposals:
         rule = rules.get(proposal.action)
         if rule is None or not math.isfinite(proposal.score):
@@ -116,30 +115,9 @@ def by_risk(
     return Ruling(verdict, category, risk, action, reason, harm)
 
 
-def unproven(frame: Frame) -> str:
-    """Why nothing is known about the error of cleared decisions; empty when it is.
-
-    Before risk has looked at any label only a pipeline that holds what is not proven is tightened.
-    """
-    cut_off = frame.cut_off
-    if cut_off is None:
-        return NO_ROWS if frame.policy.risk.unproven == "hold" else ""
-    if cut_off.proven:
-        return ""
-    return f"not proven yet: {cut_off.rows} of {cut_off.needed} labelled rows"
-
-
-def clears_up_to(frame: Frame) -> float:
-    """Probability of error up to which nobody need be asked; below 0 = a person always must be."""
-    cut_off = frame.cut_off
-    if cut_off is not None and cut_off.proven:
-        return -1.0 if cut_off.at is None else cut_off.at
-    return -1.0 if frame.policy.risk.unproven == "hold" else math.inf
-
-
 def _why_not(proposal: Proposal, rule: Rule, risk: float, frame: Frame, caution: Caution) -> str:
     """Why a proposal of little risk may not be cleared without a person; empty when it may."""
-    element, action, limit = proposal.element, proposal.action, clears_up_to(frame)
+    element, action, limit = proposal.element, proposal.action, frame.clears_up_to
     if limit < 0:
         return _nothing_clears(frame)
     if proposal.error > limit:
@@ -157,14 +135,14 @@ def _nothing_clears(frame: Frame) -> str:
     """Too few labels, or whatever limit is set, too many of the decisions below it were wrong."""
     cut_off = frame.cut_off
     if cut_off is None or not cut_off.proven:
-        return unproven(frame)
+        return frame.unproven
     rows, most = cut_off.rows, cut_off.max_error
     return f"{rows} labelled rows prove that no limit keeps errors within {most * 100:g} %"
 
 
 def _told(verdict: Verdict, frame: Frame) -> tuple[Verdict, str]:
     """What is not proven is cleared, and an operator is told."""
-    if why := unproven(frame):
+    if why := frame.unproven:
         return Verdict.NOTIFY, f"{TOLD}: {why}"
     return verdict, TOLD if verdict is Verdict.NOTIFY else ""
 
