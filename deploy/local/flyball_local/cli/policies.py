@@ -58,9 +58,9 @@ def try_out(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """What a changed policy would have done with recorded decisions. Changes nothing.
+    """What a changed policy would have done with recorded decisions.
 
-    Recorded decisions are judged again, under the policy in force and under the file's.
+    They are judged again, under the policy in force and under the file's; nothing is changed.
     Exit code 0: nothing would become looser; 4: something would.
 
     Example: flyball policy test -f pipelines/ran.yaml --since 24h
