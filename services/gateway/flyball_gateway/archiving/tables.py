@@ -40,6 +40,15 @@ def parquet(stream: str, entries: Sequence[Entry]) -> bytes:
     return sink.getvalue()
 
 
+def difference(stream: str, entries: Sequence[Entry], stored: bytes) -> str:
+    """What is wrong with a file that should be `parquet` of these entries; empty = nothing."""
+    try:
+        found, made = pq.read_table(io.BytesIO(stored)), table(stream, entries)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        return f"no rows ({error})"
+    return "" if found.equals(made) else "other rows than its entries give"
+
+
 _ACTS: Final = pa.schema(
     [
         ("sequence", pa.uint64()),
