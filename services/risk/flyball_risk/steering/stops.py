@@ -81,25 +81,23 @@ class Stops:
         closed in this process: it is safe, and asking again mends it.
         """
         async with self._changing:
-            await self.gate(pipeline).close()
-            return await self._change(pipeline, by, why, stopped=True)
+            wanted = _wanted(pipeline, by, why, stopped=True)
+            # The gate closes at once; while what is under way ends, the record is on its way.
+            _, recorded = await asyncio.gather(self.gate(pipeline).close(), self._record(wanted))
+            self.gate(pipeline).set(recorded[1], is_open=False)
+            return await self._take_over(*recorded)
 
     async def resume(self, pipeline: str, by: str, why: str) -> tuple[Stop, bool]:
         """Let what is decided from now on go out; what was decided before never does."""
         async with self._changing:
-            return await self._change(pipeline, by, why, stopped=False)
+            recorded = await self._record(_wanted(pipeline, by, why, stopped=False))
+            self.gate(pipeline).open(recorded[1])
+            return await self._take_over(*recorded)
 
-    async def _change(
-        self, pipeline: str, by: str, why: str, *, stopped: bool
-    ) -> tuple[Stop, bool]:
-        wanted = Stop(pipeline=pipeline, stopped=stopped, by=by, why=why, at=clock.utc_now())
-        state, revision, changed = await self._record(wanted)
-        self._found[pipeline] = state, revision
-        if stopped:
-            self.gate(pipeline).set(revision, is_open=False)
-        else:
-            self.gate(pipeline).open(revision)
+    async def _take_over(self, state: Stop, revision: int, changed: bool) -> tuple[Stop, bool]:
+        """Remember and tell what is recorded now."""
         if revision:
+            self._found[state.pipeline] = state, revision
             await self._tell(state, revision, is_new=changed)
         return state, changed
 
@@ -135,6 +133,10 @@ class Stops:
         if last is None or last.at < stop.at:
             event = kind(pipeline=stop.pipeline, at=stop.at, by=stop.by, why=stop.why)
             await self._announcer.publish(event, f"stop.{stop.pipeline}.{revision}")
+
+
+def _wanted(pipeline: str, by: str, why: str, *, stopped: bool) -> Stop:
+    return Stop(pipeline=pipeline, stopped=stopped, by=by, why=why, at=clock.utc_now())
 
 
 def _is_stopped(found: Stop | None) -> bool:
