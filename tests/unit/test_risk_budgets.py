@@ -43,7 +43,7 @@ def test_each_action_has_a_budget_of_its_own() -> None:
     rows += [Row(f"c{i}", time_ms=10 + i, action="reset") for i in range(3)]
     found = judged(rows, under)
     assert cleared(found) == [True, True, False, True, True, True]
-    assert "offload: capped, the budget of 2 offload a minute is used up" in found.reason
+    assert "offload: capped, the budget of 2 offload actions a minute is used up" in found.reason
 
 
 def test_an_element_gets_so_many_actions_in_any_window() -> None:
@@ -68,7 +68,10 @@ def test_budgets_of_elements_and_actions_survive_a_restart() -> None:
     assert output is not None
     found = decode_verdicts(output.data)
     assert cleared(found) == [False, False]
-    assert ["offload a minute" in found.reason[0], "1 actions" in found.reason[1]] == [True, True]
+    assert ["offload actions a minute" in found.reason[0], "1 actions" in found.reason[1]] == [
+        True,
+        True,
+    ]
 
 
 def test_a_state_of_an_older_version_is_read() -> None:

@@ -114,7 +114,7 @@ def _at_element(action: str, row: Row, rule: Rule, policy: Policy, recent: Recen
 
 
 def _of_pipeline(action: str, allowed: Allowance, recent: Recent) -> str | None:
-    for budget, of in ((TOTAL, "actions"), (action, action)):
+    for budget, of in ((TOTAL, "actions"), (action, f"{action} actions")):
         most = allowed.at(budget, recent.clock_ms)
         if most is None or recent.used(budget) < most:
             continue
