@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,9 +16,12 @@ from tests.broker.test_risk_holds import SCORE, feed, until_held
 from tests.broker.test_risk_people import apply
 from tests.unit.review_rows import SOURCE
 from tests.unit.risk_rows import Row
+from tests.unit.test_risk_people import hold
 
+from flyball_gateway.asking import Asking
+from flyball_gateway.identity.access import Person
 from flyball_local.embedded import ports
-from flyball_proto.commands import RevokeAccess, RevokeReply
+from flyball_proto.commands import HoldReply, RevokeAccess, RevokeReply, WithdrawReply
 from flyball_risk.app import build
 from flyball_risk.settings import Settings
 
@@ -108,3 +112,20 @@ async def many_over_http(client: Client, http: httpx.AsyncClient, ben: dict[str,
         return len(await actions(client)) == 1
 
     await until(sent)
+
+
+async def test_who_loses_access_in_the_moment_of_answering_has_approved_nothing(
+    provisioned: Client,
+) -> None:
+    waiting = HoldReply(ok=True, hold=hold("1", approvals=2), detail="1 of 2 people agree")
+    await gateway_world.answering(provisioned, "cmd.risk.answer-hold", waiting)
+    withdrawn = await gateway_world.answering(
+        provisioned, "cmd.risk.withdraw-approvals", WithdrawReply(ok=True)
+    )
+    still = iter((True, False))  # before risk is asked, and after
+    nothing: Any = None
+    asking = Asking(
+        lambda: provisioned, nothing, nothing, still=lambda _: next(still), forbidden=nothing
+    )
+    await asking.answer(Person("ana", "approver"), "congestion.1.0", "approve", "")
+    assert [(asked["name"], asked["by"]) for asked in withdrawn] == [("ana", "ana")]

@@ -71,6 +71,14 @@ def test_an_action_of_critical_severity_always_takes_two_people() -> None:
     assert desk.ends == [("congestion.1.0", Outcome.APPROVED, "ana, ben")]
 
 
+def test_one_person_is_one_person_however_the_name_is_written() -> None:
+    desk = Office(critical())
+    desk.judge(Row("a", 1000, SURE))
+    assert desk.answer(1, by="Ana")[0] == R.NOTED
+    assert desk.answer(1, by="ana ")[0] == R.REFUSED
+    assert [hold for hold, _, _ in desk.withdraw("ANA")] == ["congestion.1.0"]
+
+
 def test_a_policy_that_asks_for_fewer_meanwhile_changes_nothing_about_an_open_hold() -> None:
     desk = Office(rule(hold={"expires": "120s", "approvals": 2}))
     desk.judge(Row("a", 1000, RISK))

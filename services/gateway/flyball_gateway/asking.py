@@ -108,6 +108,9 @@ class Asking:
         await self.check(person, "answer", f"hold {hold}")
         command = AnswerHold(hold=hold, answer=answer, by=person.name, why=why, code=code)
         reply = await self._ask("risk", "answer-hold", command, HoldReply)
+        if not self._still(person):
+            # Their access ended in this very moment: what waits for a second person waits for two.
+            await self.withdraw(person.name, person.name, "access ended while they answered")
         if reply.hold is None:
             raise RefusedError("no-hold", f"risk answered {hold} without saying what became of it")
         return reply.hold

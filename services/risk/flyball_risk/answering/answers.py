@@ -15,7 +15,7 @@ from flyball_proto.columns import Answered, Outcome, Released, Result, Verdict
 from flyball_proto.holds import Answer, BulkAnswer, StopOrder, Withdrawal
 from flyball_proto.leases import LeaseOrder
 from flyball_risk.holding.approvals import people_needed
-from flyball_risk.holding.holds import Open
+from flyball_risk.holding.holds import Open, has_agreed
 from flyball_risk.judging.budgets import allowance, contest, exhausted, lend, record, superseded
 from flyball_risk.judging.facts import facts_of_hold
 from flyball_risk.judging.frame import Frame
@@ -112,7 +112,7 @@ def _approve(
     needed = people_needed(asked, found.hold.category, is_critical=is_critical)
     if needed > 1 and not alone:
         return Result.REFUSED, ALONE
-    if given.by in found.agreed:
+    if has_agreed(given.by, found.agreed):
         return Result.REFUSED, f"{given.by} agreed already; another person must agree, too"
     if len(found.agreed) + 1 < needed:
         partition.holds.agree(given.hold, given.by)

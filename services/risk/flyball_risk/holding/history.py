@@ -64,11 +64,12 @@ class History:
         else:
             self._elements.move_to_end(element)
         last = entries[-1] if entries else None
-        if last and (last.action, last.verdict, last.outcome) == (action, verdict, 0):
+        if last and last.verdict == verdict and not last.outcome and last.action == action:
             last.last_ms, last.score, last.count = time_ms, score, last.count + 1
             return
         entries.append(Entry(action, int(verdict), 0, time_ms, time_ms, 1, score))
-        del entries[:-MAX_ENTRIES]
+        if len(entries) > MAX_ENTRIES:
+            del entries[0]
 
     def ended(self, released: Released) -> None:
         """A hold ended; nothing happens when its entry is forgotten."""

@@ -93,10 +93,10 @@ class Holds:
 
     def withdraw(self, by: str) -> list[str]:
         """Approvals of `by` count no longer; returns the holds that had one, oldest first."""
-        found = [decision for decision, open_ in self._open.items() if by in open_.agreed]
+        found = [d for d, open_ in self._open.items() if has_agreed(by, open_.agreed)]
         for decision in found:
             open_ = self._open[decision]
-            open_.agreed = tuple(name for name in open_.agreed if name != by)
+            open_.agreed = tuple(name for name in open_.agreed if not has_agreed(by, (name,)))
         return found
 
     def end(self, released: Released, peace_ms: int) -> None:
@@ -157,6 +157,11 @@ class Holds:
     def _forget(self, clock_ms: int) -> None:
         """Drop what counts no longer; changes no answer."""
         self._peace = {pair: p for pair, p in self._peace.items() if p.until_ms > clock_ms}
+
+
+def has_agreed(by: str, agreed: Sequence[str]) -> bool:
+    """Whether somebody is among them; `Ana` and `ana ` are one person."""
+    return by.strip().casefold() in {name.strip().casefold() for name in agreed}
 
 
 def _plain(found: Open, places: Mapping[Model, int]) -> list[Any]:

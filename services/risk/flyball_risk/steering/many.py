@@ -20,6 +20,7 @@ from flyball_proto.commands import (
 )
 from flyball_proto.holds import BulkAnswer, Hold, Withdrawal
 from flyball_risk.answering.replies import Replies, Told
+from flyball_risk.holding.holds import has_agreed
 from flyball_risk.judging.policy import Policy
 from flyball_risk.steering.choosing import chosen, meant_by, packs, unfit, words_of
 from flyball_risk.steering.onrecord import About, OnRecord, RefusedError
@@ -148,9 +149,9 @@ class Many:
     async def _show_without(self, hold: str, name: str) -> None:
         """The record shows who agreed; it counts in the fold, so a lost race changes nothing."""
         found, revision = await self._holds.load(hold)
-        if found is None or name not in found.agreed_by:
+        if found is None or not has_agreed(name, found.agreed_by):
             return
-        agreed = tuple(by for by in found.agreed_by if by != name)
+        agreed = tuple(by for by in found.agreed_by if not has_agreed(name, (by,)))
         try:
             shown = found.model_copy(update={"agreed_by": agreed})
             await self._holds.save(hold, shown, revision=revision)
