@@ -40,12 +40,19 @@ _WIRES: Final = (
     Wire(subjects.decisions, "`DecisionBatch`, protobuf", streams.DECISIONS),
     Wire(
         subjects.answers,
-        "`Answer`, `BulkAnswer`, `Withdrawal`, `StopOrder`, JSON",
+        "`Answer`, `BulkAnswer`, `Withdrawal`, `StopOrder`, `BreakerOrder`, `LeaseOrder`, JSON",
         streams.DECISIONS,
     ),
     Wire(subjects.verdicts, "`VerdictBatch`, protobuf", streams.VERDICTS),
     Wire(subjects.actions, "`Action`, JSON", streams.ACTIONS),
+    Wire(
+        subjects.outcomes,
+        "JSON: what became of an action, see `proto/flyball_proto/outcomes.py`",
+        streams.OUTCOMES,
+        "the element itself, as the registered names of its source say",
+    ),
     Wire(subjects.quarantine, "the refused report, reasons in headers", streams.QUARANTINE),
+    Wire(subjects.refused_outcomes, "the refused outcome, reason in a header", streams.QUARANTINE),
     Wire(subjects.refused_labels, "the refused label", streams.QUARANTINE),
     Wire(subjects.unreadable_labels, "the refused label", streams.QUARANTINE),
     Wire(
@@ -70,6 +77,7 @@ _BUCKET_RECORDS: Final = {
     "contexts": "`<pipeline>.<sequence>.<sample>`: `HoldContext`",
     "reviews": "`<pipeline>.<sequence>.<sample>`: `Review`",
     "stops": "`<pipeline>`: `Stop`",
+    "acknowledged": "`<decision>`: `Awaited`, `….outcome`: `Told`, `….overdue`: `Overdue`",
     "progress": "`<pipeline>.<trainer>`: `TrainerProgress`",
     "standings": "`<pipeline>`: `Standings`",
     "access": "`token.<hash>`, `session.<hash>`, `invitation.<hash>`",
