@@ -63,7 +63,7 @@ def outcomes(
     home: HomeFolder = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """What elements said about the newest actions, and what each action changes.
+    """What elements said about actions, and what each action changes.
 
     Only actions with `acknowledge` in the specification are listed.
 
