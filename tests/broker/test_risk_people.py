@@ -1,6 +1,7 @@
 """People and risk against a real server: many holds at once, two who must agree, reviews."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -9,9 +10,11 @@ from nats.errors import NoRespondersError
 from pydantic import BaseModel
 from tests.broker.risk_world import actions, risk_service, stored, until
 from tests.broker.test_risk_holds import RISKY, SCORE, ask, feed, records, until_held
-from tests.unit.review_rows import DIGEST, SOURCE, truth
+from tests.unit.review_rows import AT, DIGEST, SOURCE, review, truth
 from tests.unit.risk_rows import Row, pipeline
 
+from flyball_kit.fold.broker import end
+from flyball_kit.kv import Kv
 from flyball_proto.acts import Act
 from flyball_proto.columns import (
     encode_samples,
@@ -26,8 +29,9 @@ from flyball_proto.reviews import (
     SummaryReply,
 )
 from flyball_proto.spec import digest8
+from flyball_proto.streams import REVIEWS
 from flyball_risk.judging.control import DEFAULT_KEY
-from flyball_risk.reviewing import drawing
+from flyball_risk.reviewing import desk, drawing
 
 pytestmark = pytest.mark.broker
 
@@ -252,3 +256,37 @@ async def test_people_review_what_was_drawn_and_what_is_known_to_be_wrong_withou
     done = [(a.verb, a.object, a.outcome) for a in await acts(provisioned)]
     assert ("review", f"decision {seed}", "done") in done
     assert ("review", f"decision {other}", "refused") in done
+
+
+async def test_beyond_the_bounds_the_oldest_reviews_expire_and_the_oldest_ended_ones_go(
+    provisioned: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "MAX_OPEN", 3)
+    monkeypatch.setattr(desk, "KEPT", 2)
+    records: Kv[Review] = Kv(lambda: provisioned, REVIEWS, Review)
+    for i in range(6):
+        opened = review(str(i), share=1.0, opened_at=AT + timedelta(seconds=i))
+        await records.save(opened.id, opened, revision=0)
+    office = desk.Desk(records, lambda: provisioned, "key", 0.1)
+    following = asyncio.create_task(office.follow())
+
+    async def known(count: int) -> bool:
+        return len(office.of("congestion")) == count
+
+    await until(lambda: known(6))
+    await office.trim("congestion")
+    states = {id_: r.state for id_, r in (await reviews(provisioned)).items()}
+    assert [states[f"congestion.{i}.0"] for i in range(6)] == ["expired"] * 3 + ["open"] * 3
+    expired = (await reviews(provisioned))["congestion.0.0"]
+    assert expired.answered_why == "3 newer ones are open"
+    await office.trim("congestion")
+    assert "congestion.0.0" not in await reviews(provisioned)
+    assert await known(5)
+    late = await office.answer(answer("congestion.1.0", "right"))
+    assert late is not None
+    assert late.state == "expired"
+    await office.answer(answer("congestion.5.0", "right"))
+    await office.told("congestion", "congestion.5.0", "wrong")
+    later = (await reviews(provisioned))["congestion.5.0"]
+    assert (later.answer, later.truth, later.seeded) == ("right", "wrong", False)
+    await end(following)

@@ -66,10 +66,10 @@ class Reviewing:
         found = Specifications(applied=self._apply, gone=self._end, health=Health())
         sources: Kv[Source] = Kv(self._client, streams.PIPELINES, Source)
         pipelines: Kv[Pipeline] = Kv(self._client, streams.PIPELINES, Pipeline)
-        self._tasks.spawn("reviews", self._desk.follow)
-        self._tasks.spawn("reviews.sources", lambda: found.follow_sources(sources))
-        self._tasks.spawn("reviews.pipelines", lambda: found.follow_pipelines(pipelines))
-        self._tasks.spawn("reviews.room", self._make_room)
+        self._tasks.spawn("reviewing.records", self._desk.follow)
+        self._tasks.spawn("reviewing.sources", lambda: found.follow_sources(sources))
+        self._tasks.spawn("reviewing.pipelines", lambda: found.follow_pipelines(pipelines))
+        self._tasks.spawn("reviewing.room", self._make_room)
 
     def summary(self, pipeline: str) -> ReviewSummary | None:
         """What was found of a pipeline; None when it is not applied."""
