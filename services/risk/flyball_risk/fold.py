@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from flyball_kit.fold import Input, Output
 from flyball_proto.columns import decode_decisions, encode_verdicts
 from flyball_proto.headers import CHANGES, COVERS
@@ -16,6 +18,9 @@ ROW_BYTES = 12
 
 CHANGE_BYTES = 512
 """What a hold that opens or ends takes, at most about; what stands beside one as much again."""
+
+MAX_PROPOSALS = 500
+"""Judged in one go, some 30 ms; then the output ends, so that a stop never waits behind a backlog."""
 
 ANSWERS = ".answers"
 """How the subject of people's answers ends."""
@@ -37,7 +42,7 @@ class RiskFold:
         self._stop_revision = 0
         self._parts: list[Judged] = []
         self._words = Words()
-        self._bytes = 0
+        self._bytes = self._proposals = 0
         self._is_empty = True
 
     def step(self, message: Input) -> bool:
@@ -61,7 +66,9 @@ class RiskFold:
         self._bytes += len(message.data) + ROW_BYTES * len(batch.rows)
         changes = partition.changes
         size = self._bytes + CHANGE_BYTES * (len(changes) + len(changes.context))
-        return batch.flow.mark is not None or size >= BATCH_BYTES
+        self._proposals += int(np.count_nonzero(batch.action_index))
+        is_large = size >= BATCH_BYTES or self._proposals >= MAX_PROPOSALS
+        return is_large or batch.flow.mark is not None
 
     def tick(self, now_ms: int) -> None:
         """Time reaches this fold as messages only."""
@@ -72,7 +79,8 @@ class RiskFold:
             return None
         changes = self._partition.changes
         batch = assemble(self._parts, self._words, self._frame, self._stop_revision, changes)
-        self._parts, self._words, self._bytes = [], Words(), 0
+        self._parts, self._words = [], Words()
+        self._bytes = self._proposals = 0
         self._partition.changes, self._is_empty = Changes(), True
         flow = batch.flow
         headers = {COVERS: f"{flow.origin} {flow.first} {flow.last}"} if flow.origin else {}
