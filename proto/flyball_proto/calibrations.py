@@ -38,7 +38,9 @@ class CutOff(Wire):
     bound: float = Field(default=1.0, ge=0, le=1, description="Clopper-Pearson, of the error.")
     max_error: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0.5, lt=1)
-    needed: int = Field(ge=1, description="Rows without an error that a proof takes.")
+    needed: int = Field(
+        ge=1, description="Rows that a proof takes, with the errors seen so far: none at first."
+    )
 
 
 class SteppedBack(Wire):
