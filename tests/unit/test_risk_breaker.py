@@ -409,3 +409,11 @@ def test_an_order_between_the_decisions_opens_the_partition_and_is_answered():
         assert [(a.sequence, a.result) for a in found.answered] == [(sequence, result)]
         assert len(found.turned) == (result is Result.ENDED)
     assert set(judged_by(fold, rows_at(500, 0.99), 4).verdict.tolist()) == {Verdict.ADVISE}
+
+
+def test_an_output_ends_after_five_hundred_proposals_so_that_a_stop_is_heard_between():
+    fold = RiskFold(lambda _: Frame(policy()))
+    assert not fold.step(message(batch(rows_at(0, 0.99, 499))))
+    assert fold.step(message(batch(rows_at(0, 0.99, 1), first=500), 2))
+    assert fold.take() is not None
+    assert not fold.step(message(batch(rows_at(0, 0.99, 1), first=501), 3))
