@@ -126,7 +126,7 @@ STANDINGS: Final = Bucket("standings", 16 * MIB)
 RUNTIMES: Final = Bucket("runtimes", 4 * MIB, max_age_s=3600)
 ACCESS: Final = Bucket("access", 4 * MIB)
 ELEMENTS: Final = Bucket("elements", 64 * MIB)
-POSITIONS: Final = Bucket("positions", 16 * MIB)
+POSITIONS: Final = Bucket("positions", 64 * MIB, max_value_bytes=4 * MIB)
 
 BUCKETS: Final = (
     PIPELINES,

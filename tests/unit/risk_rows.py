@@ -112,10 +112,10 @@ def message(decisions: Decisions, sequence: int = 1) -> Input:
     return Input(sequence, 0, "decisions.congestion.0", None, encode_decisions(decisions))
 
 
-def judged(rows: Sequence[Row], under: Policy | None = None) -> Verdicts:
-    """All rows in one batch through a new fold."""
+def judged(rows: Sequence[Row], under: Policy | None = None, *, learns: bool = False) -> Verdicts:
+    """All rows in one batch through a new fold; the service `learns`, so nothing is proven at first."""
     given = under or policy()
-    fold = RiskFold(lambda _: Frame(given))
+    fold = RiskFold(lambda _: Frame(given, learns=learns))
     fold.step(message(batch(rows)))
     output = fold.take()
     assert output is not None

@@ -4,11 +4,12 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.unit.calibration_rows import Labelled, samples
 from tests.unit.risk_rows import Row, judged, policy
 
 from flyball_kit.fold import Input
 from flyball_local.showing.acknowledged import effect_lines, row
-from flyball_proto.columns import encode_verdicts
+from flyball_proto.columns import Verdict, encode_verdicts
 from flyball_proto.outcomes import (
     MAX_OUTCOME_BYTES,
     Awaited,
@@ -19,6 +20,7 @@ from flyball_proto.outcomes import (
     decode_outcome,
 )
 from flyball_proto.progress import ActionEffect
+from flyball_risk.acknowledging.freeing import freed
 from flyball_risk.acknowledging.ledger import MAX_ACTIONS, Ledger
 from flyball_risk.acknowledging.routes import REASON, awaited, outcome_route
 from flyball_risk.sending.dispatch import route
@@ -171,3 +173,23 @@ def test_people_read_what_an_action_changes():
         "offload: mean label -0.300 (95 %: -0.400 to -0.200; 400 rows acted on, 40 left alone)",
         "sleep: nothing to compare yet (3 rows acted on, 0 left alone)",
     ]
+
+
+def test_the_label_of_an_action_that_was_not_carried_out_counts_like_any_other():
+    sent = Labelled(score=0.9, verdict=Verdict.CLEAR, censored=True)
+    found = samples([sent, Labelled(score=0.9, verdict=Verdict.WITHHOLD)])
+    refused = f"{found.pipeline}.{found.rows.sequence[0]}.{found.rows.sample[0]}"
+    assert freed(found, {refused}.__contains__).censored.tolist() == [0, 0]
+    assert freed(found, lambda _: False) is found
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "decisions", "alone"),
+    [("60s", 1, True), ("10s", 1, False), ("60s", 2, False)],
+)
+def test_only_where_no_other_action_can_falsify_it(cooldown, decisions, alone):
+    rules = [
+        {"action": action, "score_at_least": 0.5, "cooldown": cooldown}
+        for action in ("offload", "sleep")[:decisions]
+    ]
+    assert policy(*rules).acts_alone is alone

@@ -84,6 +84,7 @@ def build(settings: Settings | None = None) -> FastStream:
         Calibrated,
         SteppedBackNow,
     )
+    acknowledging = Acknowledging(lambda: client_of(broker), announcer)
     calibrations = calibrate(
         settings,
         connect=connector,
@@ -91,12 +92,12 @@ def build(settings: Settings | None = None) -> FastStream:
         announcer=announcer,
         tasks=tasks,
         health=health,
+        not_applied=acknowledging.not_applied,
     )
     stops = Stops(records, announcer, lambda: client_of(broker), settings.partitions)
     pipelines = Pipelines(
         tasks, connector, lambda: client_of(broker), settings, stops, replies, calibrations
     )
-    acknowledging = Acknowledging(lambda: client_of(broker), announcer)
     acts = Acts(lambda: client_of(broker), SERVICE)
     on_record = OnRecord(acts)
     people = People(holds, stops, replies, on_record, lambda: client_of(broker), pipelines.find)

@@ -142,6 +142,7 @@ class Pipelines:
             *self._calibrations.of(pipeline),
             allowance=allowance,
             claims=self._claims,
+            learns=True,
         )
 
     def facts(self) -> Iterator[Facts]:

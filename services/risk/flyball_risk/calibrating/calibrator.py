@@ -14,6 +14,7 @@ from flyball_kit.errors import TransientError
 from flyball_kit.kv import Kv, LostRaceError
 from flyball_kit.samples import SampleMessage
 from flyball_proto.calibrations import Calibrated, Calibration, SteppedBackNow
+from flyball_risk.acknowledging.freeing import freed
 from flyball_risk.calibrating.calibrations import Calibrations
 from flyball_risk.calibrating.keeping import dump, load
 from flyball_risk.calibrating.labelled import Terms
@@ -45,7 +46,9 @@ class Calibrator:
         records: Kv[bytes],
         calibrations: Calibrations,
         announcer: Announcer,
+        not_applied: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._not_applied = not_applied
         self._learning = Learning(terms)
         self._lanes: Lanes[SampleMessage] = Lanes(partitions)
         self._states, self._records = states, records
@@ -103,7 +106,8 @@ class Calibrator:
         learning.read[message.partition] = message.sequence
         if message.samples is None:
             return
-        learning.take(message.samples)
+        alone = self.terms.acts_alone
+        learning.take(freed(message.samples, self._not_applied) if alone else message.samples)
         if learning.is_due and not self._lanes.in_lockstep:
             await self._fit()
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from nats.aio.client import Client
 
@@ -66,7 +67,9 @@ class Calibrators:
         client: Callable[[], Client],
         announcer: Announcer,
         tasks: Tasks,
+        not_applied: Callable[[str, str], bool] = lambda *_: False,
     ) -> None:
+        self._not_applied = not_applied
         self._settings, self._calibrations = settings, calibrations
         self._connect, self._client = connect, client
         self._announcer, self._tasks = announcer, tasks
@@ -92,6 +95,7 @@ class Calibrators:
             records=self._records,
             calibrations=self._calibrations,
             announcer=self._announcer,
+            not_applied=partial(self._not_applied, wanted.pipeline),
         )
         for partition in range(self._settings.partitions):
             self._tasks.add(

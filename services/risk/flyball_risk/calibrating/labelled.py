@@ -57,7 +57,8 @@ class Terms:
     """What of a pipeline decides how its samples are read.
 
     `least` is the truth from which an action is right, by action; for multiclass `classes` are the
-    places of the classes that make it right.
+    places of the classes that make it right. `acts_alone`: what an element did not carry out leaves
+    its label true.
     """
 
     pipeline: str
@@ -72,6 +73,7 @@ class Terms:
     baseline_acts: bool
     max_error: float
     confidence: float
+    acts_alone: bool = False
 
 
 def terms(pipeline: Pipeline, source: Source, policy: Policy) -> Terms:
@@ -98,6 +100,7 @@ def terms(pipeline: Pipeline, source: Source, policy: Policy) -> Terms:
         baseline_acts=policy.baseline_acts,
         max_error=policy.risk.max_error,
         confidence=policy.risk.confidence,
+        acts_alone=policy.acts_alone,
     )
 
 

@@ -26,12 +26,22 @@ def calibrate(
     announcer: Announcer,
     tasks: Tasks,
     health: Health,
+    not_applied: Callable[[str, str], bool],
 ) -> Calibrations:
-    """The calibrations in force, which judging asks for."""
+    """The calibrations in force, which judging asks for.
+
+    `not_applied` says by pipeline and decision whether an element did not carry its action out.
+    """
     records: Kv[Calibration] = Kv(client, streams.CALIBRATION, Calibration)
     calibrations = Calibrations(records)
     calibrators = Calibrators(
-        settings, calibrations, connect=connect, client=client, announcer=announcer, tasks=tasks
+        settings,
+        calibrations,
+        connect=connect,
+        client=client,
+        announcer=announcer,
+        tasks=tasks,
+        not_applied=not_applied,
     )
     specifications = Specifications(applied=calibrators.apply, gone=calibrators.end, health=health)
     sources: Kv[Source] = Kv(client, streams.PIPELINES, Source)

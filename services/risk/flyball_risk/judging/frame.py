@@ -25,15 +25,14 @@ class Frame:
     calibration_revision: int = 0
     allowance: Allowance | None = None
     claims: Claims = field(default_factory=Claims)
+    learns: bool = False
+    """Whether labels are looked at, so that a calibration that is missing proves nothing."""
     cut_off: CutOff | None = field(init=False)
     """None = nobody has looked at labels."""
     clears_up_to: float = field(init=False)
     """Probability of error up to which nobody need be asked; below 0 = a person always must be."""
     unproven: str = field(init=False)
-    """Why nothing is known about the error of cleared decisions; empty when it is.
-
-    Before risk has looked at any label only a pipeline that holds what is not proven is tightened.
-    """
+    """Why nothing is known about the error of cleared decisions; empty when it is, or nobody asks."""
 
     def __post_init__(self) -> None:
         """Once an output instead of once a row."""
@@ -41,7 +40,7 @@ class Frame:
         holds = self.policy.risk.unproven == "hold"
         object.__setattr__(self, "cut_off", cut_off)
         object.__setattr__(self, "clears_up_to", _clears_up_to(cut_off, holds=holds))
-        object.__setattr__(self, "unproven", _unproven(cut_off, holds=holds))
+        object.__setattr__(self, "unproven", _unproven(cut_off, says=holds or self.learns))
 
     @property
     def stepped_back(self) -> str:
@@ -67,9 +66,9 @@ def _clears_up_to(cut_off: CutOff | None, *, holds: bool) -> float:
     return -1.0 if holds else math.inf
 
 
-def _unproven(cut_off: CutOff | None, *, holds: bool) -> str:
+def _unproven(cut_off: CutOff | None, *, says: bool) -> str:
     if cut_off is None:
-        return NO_ROWS if holds else ""
+        return NO_ROWS if says else ""
     if cut_off.proven:
         return ""
     return f"not proven yet: {cut_off.rows} of {cut_off.needed} labelled rows"

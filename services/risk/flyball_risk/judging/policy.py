@@ -63,6 +63,12 @@ class Policy:
     risk: Risk
 
     @property
+    def acts_alone(self) -> bool:
+        """Whether at most one action can reach an element within the time a label looks at."""
+        rules = self.rules.values()
+        return len(rules) == 1 and all(rule.cooldown_ms >= self.horizon_ms for rule in rules)
+
+    @property
     def is_owed(self) -> bool:
         """Whether elements owe a word about any action."""
         return any(rule.acknowledge_ms for rule in self.rules.values())
