@@ -9,7 +9,10 @@ from tests.loop.documented import ROOT, prepare, run_section, sections
 README = (ROOT / "README.md").read_text()
 MAX_LINES = 170
 SECTIONS = sections(README)
-NAMED_TESTS = sorted(set(re.findall(r"\(tests/(\S+?\.py)\)[^|\n]*?`(test_\w+)`", README)))
+RISK = (ROOT / "docs/risk.md").read_text()
+NAMED_TESTS = sorted(
+    set(re.findall(r"\((?:\.\./)?tests/(\S+?\.py)\)[^|\n]*?`(test_\w+)`", README + RISK))
+)
 
 pytestmark = [pytest.mark.loop, pytest.mark.xdist_group("readme")]
 

@@ -56,6 +56,7 @@ class Again:
             policy,
             calibration=calibration and calibration.model_copy(update={"stepped_back": None}),
             allowance=allowance_of(policy.risk.budgets, partition, partitions),
+            learns=True,
         )
 
     def judge(self, recorded: Verdicts) -> list[Ruled]:
