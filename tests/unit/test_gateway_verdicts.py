@@ -16,7 +16,9 @@ from flyball_proto.columns import F32, Assessment, Verdict
 
 @pytest.mark.parametrize("verdict", [v.name.lower() for v in Verdict])
 def test_the_page_says_what_every_verdict_means(verdict: str) -> None:
-    page = happening.verdicts(replace(loop_of(gathered()), verdicts=Verdicts({verdict: 1}, 60, False)))
+    page = happening.verdicts(
+        replace(loop_of(gathered()), verdicts=Verdicts({verdict: 1}, 60, False))
+    )
     assert "<td class=words></td>" not in page
     assert verdict in page
 
