@@ -15,6 +15,7 @@ from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
+from flyball_risk.judging.written import Names
 
 V = Verdict
 ALL_CLEAR = [V.CLEAR, V.NOTIFY]
@@ -80,11 +81,11 @@ def test_a_state_of_an_older_version_is_read() -> None:
     fold.step(message(batch([Row("a", 0)])))
     fold.take()
     partition = Partition.load(fold.dump())
-    state = partition.recent.as_json()
-    state["elements"] = {e: fields[:2] for e, fields in state["elements"].items()}
-    for new in ("minutes", "lease"):
+    state = partition.recent.as_json(Names())
+    for new in ("minutes", "lease", "acted", "members"):
         del state[new]
-    recent = type(partition.recent).from_json(state)
+    state |= {"elements": {"a": [180_000, {"offload": 0}]}, "homes": {}}
+    recent = type(partition.recent).from_json(state, [])
     assert recent.is_cooling("a", "offload", 500, 1000)
     assert recent.used(TOTAL) == 1
 

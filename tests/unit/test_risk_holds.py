@@ -25,6 +25,7 @@ from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Reach
+from flyball_risk.judging.written import Names
 from flyball_risk.sending.dispatch import route
 from flyball_risk.steering.room import removable
 
@@ -369,9 +370,10 @@ def test_a_full_state_fits_the_snapshot() -> None:
 def test_a_state_from_before_there_were_holds_is_read() -> None:
     partition = Partition()
     partition.recent.record("a", "", "offload", 1000, Reach(60_000))
-    old = partition.recent.as_json()
+    names = Names()
+    old = partition.recent.as_json(names) | {"names": names.as_json()}
     again = Partition.load(zlib.compress(json.dumps(old).encode()))
-    assert again.recent.as_json() == old
+    assert again.recent.is_cooling("a", "offload", 2000, 60_000)
     assert (len(again.holds), again.stop_revision) == (0, 0)
 
 

@@ -34,6 +34,7 @@ from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.proposals import propose
 from flyball_risk.judging.rungs import CLEARED, by_risk, cleared_alone
+from flyball_risk.judging.written import Names
 from flyball_risk.scoring.impact import CONTESTED_RATIO
 from flyball_risk.scoring.reasons import ALONE, MAX_CHARS
 
@@ -343,8 +344,9 @@ def test_at_the_bound_the_element_that_exceeded_longest_ago_is_forgotten(
     for i, element in enumerate(("a", "b", "a", "c")):
         found.exceeded(element, "offload", 1000 + i)
     assert [found.is_due(e, "offload", 999) for e in "abc"] == [True, False, True]
-    again = Caution.from_json(json.loads(json.dumps(found.as_json())))
-    assert again.as_json() == found.as_json()
+    names = Names()
+    again = Caution.from_json(json.loads(json.dumps(found.as_json(names))), names.as_json())
+    assert again.as_json(Names()) == found.as_json(Names())
     assert [again.is_due(e, "offload", 1002) for e in "ac"] == [False, True]
     assert len(again) == 2
 

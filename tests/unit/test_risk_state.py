@@ -13,6 +13,7 @@ from flyball_risk.judging import recent as state
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Reach, Recent
+from flyball_risk.judging.written import Names
 
 V = Verdict
 
@@ -73,10 +74,10 @@ def test_elements_are_forgotten_after_their_cool_down_and_the_margin() -> None:
     recent = Recent()
     recent.advance(1_000)
     recent.record("a", "", "offload", 1_000, Reach(60_000))
-    busy = len(str(recent.as_json()))
+    busy = len(str(recent.as_json(Names())))
     recent.advance(1_000 + 60_000 + state.MARGIN_MS)
     assert not recent.is_cooling("a", "offload", 1_500, 60_000)
-    assert len(str(recent.as_json())) < busy
+    assert len(str(recent.as_json(Names()))) < busy
 
 
 def test_at_the_bound_on_elements_further_actions_are_capped(monkeypatch: Any) -> None:

@@ -9,7 +9,7 @@ last `MAX_ENTRIES` entries.
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -81,16 +81,24 @@ class History:
                 return
 
     def as_json(self) -> list[Any]:
-        """Plain values; the same state gives the same."""
-        return [[e, [astuple(entry) for entry in found]] for e, found in self._elements.items()]
+        """Plain values; the same state gives the same. A score that is no number becomes a word."""
+        return [[e, [_plain(entry) for entry in found]] for e, found in self._elements.items()]
 
     @classmethod
     def from_json(cls, plain: Sequence[Any]) -> "History":
         """What `as_json` gave."""
         history = cls()
         for element, entries in plain:
-            history._elements[element] = [Entry(*fields) for fields in entries]
+            history._elements[element] = [
+                Entry(*(*fields[:6], float(fields[6]))) for fields in entries
+            ]
         return history
+
+
+def _plain(entry: Entry) -> list[Any]:
+    score = entry.score if math.isfinite(entry.score) else str(entry.score)
+    head = [entry.action, entry.verdict, entry.outcome, entry.first_ms, entry.last_ms]
+    return [*head, entry.count, score]
 
 
 def signals_of(found: Mapping[str, float]) -> dict[str, float]:

@@ -5,7 +5,11 @@ be asked about every second row. Event time alone counts. Bound: `MAX_PAIRS` pai
 action; beyond it the one that exceeded its limit longest ago is forgotten, and judged as any other.
 """
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final
+
+from flyball_risk.judging.written import Names, apart, taken
 
 MAX_PAIRS: Final = 50_000
 
@@ -41,25 +45,31 @@ class Caution:
         if self._until_ms:
             self._until_ms.pop((element, action), None)
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, in order; the same state gives the same."""
-        names = {action: i for i, action in enumerate(dict.fromkeys(a for _, a in self._until_ms))}
-        times_ms = list(self._until_ms.values())
+    def as_json(self, names: Names) -> dict[str, Any]:
+        """Plain values, in order; the same state gives the same. Elements are put into `names`."""
+        actions = Names()
         return {
-            "actions": list(names),
-            "elements": [element for element, _ in self._until_ms],
-            "action": [names[action] for _, action in self._until_ms],
-            "until_ms": [
-                now - before for now, before in zip(times_ms, [0, *times_ms], strict=False)
-            ],
+            "element": names.put([element for element, _ in self._until_ms]),
+            "action": actions.put([action for _, action in self._until_ms]),
+            "actions": actions.as_json(),
+            "until_ms": apart(list(self._until_ms.values())),
         }
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> "Caution":
-        """What `as_json` gave; nothing of a state that was written before there was caution."""
-        found, until_ms = cls(), 0
-        columns = (plain.get(name, []) for name in ("elements", "action", "until_ms"))
-        for element, action, after_ms in zip(*columns, strict=True):
-            until_ms += after_ms
-            found._until_ms[element, plain["actions"][action]] = until_ms
+    def from_json(cls, plain: Mapping[str, Any], names: Sequence[str]) -> "Caution":
+        """What `as_json` gave; nothing of a state that was written before there was caution.
+
+        An older version wrote the elements themselves, and of actions the place alone.
+        """
+        found = cls()
+        if not plain:
+            return found
+        if "elements" in plain:
+            elements = plain["elements"]
+            actions = [plain["actions"][place] for place in plain["action"]]
+        else:
+            elements = taken(names, plain["element"])
+            actions = taken(plain["actions"], plain["action"])
+        pairs = zip(elements, actions, strict=True)
+        found._until_ms = dict(zip(pairs, accumulate(plain["until_ms"]), strict=True))
         return found

@@ -8,6 +8,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from flyball_proto.breakers import BreakerOrder
 from flyball_proto.columns import Answered, Context, Outcome, Released, Turned, Waiting
 from flyball_proto.columns import Breaker as State
@@ -20,6 +22,7 @@ from flyball_risk.judging.caution import Caution
 from flyball_risk.judging.clock import Clock
 from flyball_risk.judging.policy import Policy
 from flyball_risk.judging.recent import Recent
+from flyball_risk.judging.written import Names
 
 
 @dataclass(slots=True)
@@ -105,29 +108,32 @@ class Partition:
 
     def dump(self) -> bytes:
         """The whole state; the same state gives the same bytes."""
+        names = Names()
         state = {
-            **self.recent.as_json(),
+            **self.recent.as_json(names),
             "holds": self.holds.as_json(self.recent.clock_ms),
             "breaker": self.breaker.as_json(),
             "merits": self.merits.as_json(),
-            "caution": self.caution.as_json(),
+            "caution": self.caution.as_json(names),
             "history": self.history.as_json(),
             "leap": self.clock.as_json(),
             "order": self.order.model_dump(mode="json") if self.order else None,
+            "names": names.as_json(),
         }
-        return zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 6)
+        return zlib.compress(msgspec.json.encode(state), 1)
 
     @classmethod
     def load(cls, data: bytes) -> "Partition":
         """What `dump` gave; before there were holds it gave neither them nor an order."""
         state: dict[str, Any] = json.loads(zlib.decompress(data))
         partition = cls()
-        partition.recent = Recent.from_json(state)
+        names = state.get("names", [])
+        partition.recent = Recent.from_json(state, names)
         if holds := state.get("holds"):
             partition.holds = Holds.from_json(holds)
         partition.breaker = Breaker.from_json(state.get("breaker", {}))
         partition.merits = Merits.from_json(state.get("merits", {}))
-        partition.caution = Caution.from_json(state.get("caution", {}))
+        partition.caution = Caution.from_json(state.get("caution", {}), names)
         partition.history = History.from_json(state.get("history", []))
         partition.clock = Clock.from_json(state.get("leap"))
         if order := state.get("order"):

@@ -12,15 +12,17 @@ past its cool-down, its lease, its window, and `MARGIN_MS`.
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from flyball_risk.capacity.allowances import TOTAL
 from flyball_risk.capacity.leases import NO_LEASE, Lease
 from flyball_risk.capacity.minutes import Minute
+from flyball_risk.judging.acted import Acted, Changed, acted_before, acted_of, columns_of
+from flyball_risk.judging.written import Names, apart, taken
 
 MAX_ELEMENTS: Final = 50_000
 MARGIN_MS: Final = 120_000
@@ -28,14 +30,6 @@ MARGIN_MS: Final = 120_000
 
 Group = tuple[str, str]
 """Label and value, as in ("site", "s1")."""
-
-
-class Changed(NamedTuple):
-    """What an action changed, until when it may not be changed again, and by other pipelines."""
-
-    action: str
-    cooled_ms: int
-    lease_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +40,6 @@ class Reach:
     parameter: str = ""
     lease_ms: int = 0
     window_ms: int = 0
-
-
-@dataclass(slots=True)
-class Acted:
-    """An element that was acted on, and when by action, in event time; until when that counts.
-
-    `lately` is kept only where a budget for each element is configured, which bounds it.
-    """
-
-    until_ms: int
-    times_ms: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, Changed] = field(default_factory=dict)
-    lately: list[int] = field(default_factory=list)
 
 
 class Crowd(NamedTuple):
@@ -200,32 +181,48 @@ class Recent:
             acting.pop(element, None)
             acting[element] = self.clock_ms
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; the same state gives the same."""
+    def as_json(self, names: Names) -> dict[str, Any]:
+        """Plain values; the same state gives the same. Elements are put into `names`."""
         self._forget()
+        label_sets = Names()
         return {
             "clock_ms": self.clock_ms,
-            "elements": {e: _plain(a) for e, a in sorted(self._elements.items())},
+            "acted": columns_of(self._elements, names),
             "seconds": self._minutes.get(TOTAL, Minute()).as_json(),
             "minutes": {a: m.as_json() for a, m in sorted(self._minutes.items()) if a != TOTAL},
             "lease": self.lease.as_json(),
             "groups": self._groups,
-            "homes": dict(sorted(self._homes.items())),
-            "acting": [[*group, list(a.items())] for group, a in sorted(self._acting.items()) if a],
+            "members": {
+                "element": names.put(self._homes),
+                "label_set": label_sets.put(self._homes.values()),
+                "label_sets": label_sets.as_json(),
+            },
+            "acting": [
+                [*group, names.put(acting), apart(list(acting.values()))]
+                for group, acting in sorted(self._acting.items())
+                if acting
+            ],
         }
 
     @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> "Recent":
-        """What `as_json` gave."""
+    def from_json(cls, state: Mapping[str, Any], names: Sequence[str]) -> "Recent":
+        """What `as_json` gave, or an older version's: it wrote a list an element and no names."""
         recent = cls()
         recent.clock_ms = state["clock_ms"]
-        recent._elements = {e: _acted(*fields) for e, fields in state["elements"].items()}
         minutes = {TOTAL: state["seconds"], **state.get("minutes", {})}
         recent._minutes = {action: Minute(seconds) for action, seconds in minutes.items()}
         recent.lease = Lease.from_json(state["lease"]) if "lease" in state else NO_LEASE
-        recent._homes = state["homes"]
+        if members := state.get("members"):
+            label_sets = taken(members["label_sets"], members["label_set"])
+            recent._elements = acted_of(state["acted"], names)
+            recent._homes = dict(zip(taken(names, members["element"]), label_sets, strict=True))
+            for label, value, places, clocks_ms in state["acting"]:
+                acting = zip(taken(names, places), accumulate(clocks_ms), strict=True)
+                recent._acting[label, value] = dict(acting)
+        else:
+            recent._elements, recent._homes = acted_before(state["elements"]), state["homes"]
+            recent._acting = {(label, value): dict(a) for label, value, a in state["acting"]}
         recent.group_by(state["groups"])
-        recent._acting = {(label, value): dict(a) for label, value, a in state["acting"]}
         return recent
 
     def _forget(self) -> None:
@@ -236,38 +233,6 @@ class Recent:
 
     def _in(self, label_set: str) -> tuple[Group, ...]:
         return _groups_of(label_set, self._groups) if self._groups else ()
-
-
-def _plain(acted: Acted) -> list[Any]:
-    """What is empty at the end is left out: an older version wrote only the first two.
-
-    Times count from the action that changed something, and from each other: that is a third less.
-    """
-    fields: list[Any] = [acted.until_ms, acted.times_ms]
-    if acted.changed or acted.lately:
-        times_ms = acted.times_ms
-        fields.append(
-            {
-                parameter: [action, cooled_ms - times_ms[action], lease_ms - times_ms[action]]
-                for parameter, (action, cooled_ms, lease_ms) in acted.changed.items()
-            }
-        )
-    if acted.lately:
-        fields.append([at - before for before, at in pairwise((0, *acted.lately))])
-    return fields
-
-
-def _acted(
-    until_ms: int,
-    times_ms: dict[str, int],
-    changed: Mapping[str, tuple[str, int, int]] | None = None,
-    lately: Iterable[int] = (),
-) -> Acted:
-    changes = {
-        parameter: Changed(action, times_ms[action] + cooldown_ms, times_ms[action] + lease_ms)
-        for parameter, (action, cooldown_ms, lease_ms) in (changed or {}).items()
-    }
-    return Acted(until_ms, times_ms, changes, list(accumulate(lately)))
 
 
 @lru_cache(maxsize=4096)
