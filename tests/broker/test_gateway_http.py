@@ -277,6 +277,16 @@ async def test_every_error_is_one_object(method, path, status, kind, http, admin
     assert set(answer.json()) == {"kind", "message"}
 
 
+async def test_a_body_that_does_not_say_that_it_is_json_is_told_so(http, admin):
+    answer = await http.post(
+        "/v1/pipelines/p/stop",
+        headers=admin | {"Content-Type": "application/x-www-form-urlencoded"},
+        content='{"why": "so"}',
+    )
+    assert answer.status_code == 422
+    assert "x-www-form-urlencoded; valid: application/json" in answer.json()["message"]
+
+
 async def test_a_specification_is_refused_with_every_line_and_field(http, admin):
     text = "\n".join(
         [

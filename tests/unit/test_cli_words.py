@@ -107,6 +107,8 @@ def test_without_a_stack_a_command_ends_with_3_and_names_what_starts_one(
         (("holds", "approve"), "name ids, or --all"),
         (("holds", "deny", "congestion.1.0", "--all"), "name ids, or --all"),
         (("holds", "deny", "congestion.1.0", "--action", "offload"), "name ids, or --all"),
+        (("holds", "approve", "congestion.1.0", "--expect", "1"), "name ids, or --all"),
+        (("simulate", "--speed", "20"), "--speed 20 without --seconds"),
         (("holds", "deny", "--all", "--label", "site"), "found no NAME=VALUE"),
         (("holds", "deny", "--all", "--older-than", "soon"), "--older-than: "),
         (("holds", "deny", "congestion.1.0", "--code", "boredom"), "wrong-prediction"),

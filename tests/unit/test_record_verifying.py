@@ -212,6 +212,14 @@ def test_entries_in_another_order_are_named(record: Record) -> None:
     assert any(f"{path}, sequence 3: found number 2 behind 3" in words for words in problems)
 
 
+def test_a_place_in_the_stream_that_was_changed_is_named(record: Record) -> None:
+    """No link covers it, and a batch without rows has none in its table either."""
+    path = record.files("VERDICTS")[0]
+    edit(path, 2, lambda line: line.update(sequence=9003))
+    path.with_suffix(".parquet").unlink()
+    assert one(record.verify()) == f"{path}: found sequence 5 behind 9003; expected a later one"
+
+
 def test_a_cut_end_contradicts_the_checkpoint(record: Record) -> None:
     last = record.files("VERDICTS")[-1]
     last.unlink()

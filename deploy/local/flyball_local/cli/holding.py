@@ -149,7 +149,7 @@ def approve(  # noqa: PLR0913, PLR0917 - one a word of the command line
 
     given = Given("approve", *shell.checked(by, why), code.value)
     wanted = filters_of(pipeline, element, action, labels, older_than)
-    _check(ids, given, wanted, every=every)
+    _check(ids, given, wanted, expect, every=every)
     if ids:
         _answer(home, ids, given, as_json=as_json)
     else:
@@ -181,7 +181,7 @@ def deny(  # noqa: PLR0913, PLR0917 - one a word of the command line
 
     given = Given("deny", *shell.checked(by, why), code.value)
     wanted = filters_of(pipeline, element, action, labels, older_than)
-    _check(ids, given, wanted, every=every)
+    _check(ids, given, wanted, expect, every=every)
     if ids:
         _answer(home, ids, given, as_json=as_json)
     else:
@@ -198,18 +198,20 @@ async def _read(client: "Client", pipeline: str | None) -> "list[Hold]":
     return await records.holds(client, f"{pipeline}.")
 
 
-def _check(ids: list[str] | None, given: "Given", wanted: "Filters", *, every: bool) -> None:
-    """Either ids, or --all.
+def _check(
+    ids: list[str] | None, given: "Given", wanted: "Filters", expect: int | None, *, every: bool
+) -> None:
+    """Either ids, or --all; filters and a count belong to --all.
 
     Raises:
         InvalidInputError: Neither, or both.
     """
     from flyball_local.invalid import InvalidInputError
 
-    if bool(ids) == every or (ids and wanted.are_any):
+    if bool(ids) == every or (ids and (wanted.are_any or expect is not None)):
         raise InvalidInputError(
             f"holds {given.answer}: name ids, or --all with --pipeline, --element, --action, "
-            "--label or --older-than; which there are: flyball holds list"
+            "--label or --older-than, and --expect; which there are: flyball holds list"
         )
 
 

@@ -70,9 +70,11 @@ def outcomes(
     Example: flyball outcomes congestion
     """
     from flyball_local.showing.acknowledged import COLUMNS, effect_lines, row
-    from flyball_local.showing.records import actions_told, effects
+    from flyball_local.showing.listing import one_pipeline
+    from flyball_local.showing.records import actions_told, effects, known_pipelines
 
     async def read(client: "Client") -> "tuple[list[ActionOutcome], tuple[ActionEffect, ...]]":
+        one_pipeline(await known_pipelines(client), pipeline)
         return await actions_told(client, pipeline), await effects(client, pipeline)
 
     found, changes = shell.with_operator(home, read)

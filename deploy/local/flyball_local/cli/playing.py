@@ -160,10 +160,17 @@ def simulate(
 ) -> None:
     """Let a simulated radio access network report to the running stack (pipelines/ran.yaml)."""
     from flyball_local.demo import Story
+    from flyball_local.invalid import InvalidInputError
     from flyball_local.session import running
     from flyball_local.simulator.cells import SimulatorOptions
     from flyball_local.simulator.cells import simulate as live
 
+    if seconds is None and speed > 1:
+        raise InvalidInputError(
+            f"--speed {speed:g} without --seconds: event time would run ahead of the clock and ingest "
+            "refuses what is in the future; say how long, as in --seconds 60, so that it begins in the "
+            "past"
+        )
     options = SimulatorOptions(
         seconds=seconds, speed=speed, sites=sites, seed=seed, hour=16.0, change_share=0.5
     )

@@ -116,6 +116,7 @@ def _entries(
         kept: list[Entry] = []
         try:
             for entry in read(path.read_bytes(), str(path)):
+                _check_place(verifier, path, entry, kept)
                 kept.append(entry)
                 yield str(path), entry
         except UnreadableSegmentError as error:
@@ -131,6 +132,14 @@ def _entries(
         table = path.with_suffix(".parquet")
         if rows and table.exists():
             _compare_rows(verifier, name, kept, table)
+
+
+def _check_place(verifier: Verifier, path: Path, entry: Entry, kept: list[Entry]) -> None:
+    """No link covers the place in the stream; it can only rise."""
+    if kept and entry.sequence <= kept[-1].sequence:
+        verifier.unreadable(
+            f"{path}: found sequence {entry.sequence} behind {kept[-1].sequence}; expected a later one"
+        )
 
 
 def _compare_rows(verifier: Verifier, name: Name, kept: list[Entry], path: Path) -> None:

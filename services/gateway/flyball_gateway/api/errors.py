@@ -90,9 +90,12 @@ def _transient(_: Request, error: Exception) -> Response:
     return answer(503, kind, str(error), {"Retry-After": str(RETRY_S)})
 
 
-def _invalid(_: Request, error: Exception) -> Response:
+def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered
     found = [f"{'.'.join(str(step) for step in e['loc'])}: {e['msg']}" for e in error.errors()]
+    content = request.headers.get("content-type", "none")
+    if any(e["loc"] == ("body",) for e in error.errors()) and "json" not in content:
+        found.append(f"found Content-Type {content}; valid: application/json")
     return answer(422, "invalid-request", "; ".join(found[:20]) + "; see /docs")
 
 
