@@ -34,7 +34,7 @@ from flyball_risk.judging.ladder import judge
 from flyball_risk.judging.opening import context_of, waiting_of
 from flyball_risk.judging.partition import Changes, Partition
 from flyball_risk.judging.policy import Policy
-from flyball_risk.judging.proposals import Proposal, Ruling, labels_at, propose
+from flyball_risk.judging.proposals import Proposal, Ruling, homes_of, propose
 from flyball_risk.judging.recent import Recent
 from flyball_risk.judging.rungs import cleared_alone
 
@@ -88,12 +88,13 @@ def judge_batch(
     policy = frame.policy
     models = np.array([words.models.setdefault(m, len(words.models)) for m in batch.model], U8)
     proposed, rulings = propose(batch, frame), list[Ruling]()
-    arrivals = _arrivals(batch.rows) if policy.group_share else None
     recent.group_by(policy.group_share)
+    arrivals = _arrivals(batch, proposed.homes, recent) if policy.group_share else []
     clock_ms = partition.clock.along(batch.rows, recent.clock_ms).tolist()
     alone = cleared_alone(proposed.proposals, frame)
     for (i, proposal), first in zip(proposed, alone, strict=True):
-        _meet_until(recent, arrivals, batch, i)
+        if arrivals:
+            _meet_until(recent, arrivals, i)
         partition.advance(clock_ms[i], policy, before + i)
         ruling = judge(proposal, frame, partition, first)
         partition.breaker.note(ruling.verdict)
@@ -106,7 +107,7 @@ def judge_batch(
         )
         rulings.append(ruling)
     if n:
-        _meet_until(recent, arrivals, batch, n)
+        _meet_until(recent, arrivals, n)
         partition.advance(clock_ms[-1], policy, before + n)
         partition.changes.rows += n
     return Judged(
@@ -159,19 +160,26 @@ def assemble(
     )
 
 
-def _arrivals(rows: Rows) -> list[tuple[int, int]]:
-    """(first row, element) of every element, last first: group sizes grow row by row."""
+def _arrivals(batch: Decisions, homes: list[str], recent: Recent) -> list[tuple[int, str, str]]:
+    """(first row, element, label set) of elements not met yet under these labels, last first.
+
+    Group sizes grow row by row.
+    """
+    rows, homes = batch.rows, homes or homes_of(batch)
     elements, first = np.unique(np.asarray(rows.element_index, U32), return_index=True)
-    return sorted(zip(first.tolist(), elements.tolist(), strict=True), reverse=True)
+    found = [
+        (row, rows.element[element], homes[element])
+        for row, element in zip(first.tolist(), elements.tolist(), strict=True)
+        if not recent.is_at(rows.element[element], homes[element])
+    ]
+    return sorted(found, reverse=True)
 
 
-def _meet_until(
-    recent: Recent, arrivals: list[tuple[int, int]] | None, batch: Decisions, last: int
-) -> None:
+def _meet_until(recent: Recent, arrivals: list[tuple[int, str, str]], last: int) -> None:
     """Meet the elements whose first row is at or before `last`."""
     while arrivals and arrivals[-1][0] <= last:
-        element = arrivals.pop()[1]
-        recent.meet(batch.rows.element[element], labels_at(batch, element))
+        _, element, label_set = arrivals.pop()
+        recent.meet(element, label_set)
 
 
 def _column(n: int, dtype: np.dtype[Any], rows: list[int], values: Sequence[float]) -> Column:

@@ -1,6 +1,7 @@
 """Whether there is room for one more action: cool-downs, budgets, groups, leases. Pure."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from flyball_proto.leases import LeaseOrder
@@ -101,9 +102,15 @@ def exhausted(
     )
 
 
+@lru_cache(maxsize=256)
+def cooling(cooldown_ms: int) -> str:
+    """In the way of an action that reached its element a short while ago."""
+    return f"within its cool-down of {cooldown_ms / 1000:g} s"
+
+
 def _at_element(action: str, row: Row, rule: Rule, policy: Policy, recent: Recent) -> str | None:
     if recent.is_cooling(row.element, action, row.time_ms, rule.cooldown_ms):
-        return f"within its cool-down of {rule.cooldown_ms / 1000:g} s"
+        return cooling(rule.cooldown_ms)
     changed = recent.changed(row.element, rule.parameter, row.time_ms)
     if changed is not None and changed.action != action:
         return f"{changed.action} changed {rule.parameter} and is within its cool-down"

@@ -74,6 +74,8 @@ class Proposals:
     rows: list[int]
     proposals: list[Proposal]
     found: _Found | None
+    homes: list[str]
+    """Label sets of the batch's elements, see `homes_of`; none where nothing is proposed."""
 
     def __iter__(self) -> Iterator[tuple[int, Proposal]]:
         return zip(self.rows, self.proposals, strict=True)
@@ -98,12 +100,13 @@ def propose(batch: Decisions, frame: Frame) -> Proposals:
     """Assess all rows of a batch that propose an action."""
     at = np.flatnonzero(batch.action_index)
     if not len(at):
-        return Proposals([], [], None)
+        return Proposals([], [], None, [])
     is_probability = frame.policy.is_probability
     found = _signals(batch, at)
     assessed = assess(found, frame.calibration, is_probability=is_probability)
-    made = _made(batch, at, found, assessed, is_probability=is_probability)
-    return Proposals(at.tolist(), made, _Found(found, assessed))
+    homes = homes_of(batch)
+    made = _made(batch, at, found, assessed, homes, is_probability=is_probability)
+    return Proposals(at.tolist(), made, _Found(found, assessed), homes)
 
 
 def _signals(batch: Decisions, at: Column) -> Proposed:
@@ -121,11 +124,16 @@ def _signals(batch: Decisions, at: Column) -> Proposed:
 
 
 def _made(
-    batch: Decisions, at: Column, found: Proposed, assessed: Assessed, *, is_probability: bool
+    batch: Decisions,
+    at: Column,
+    found: Proposed,
+    assessed: Assessed,
+    homes: list[str],
+    *,
+    is_probability: bool,
 ) -> list[Proposal]:
     rows = batch.rows
     elements = rows.element_index[at].tolist()
-    homes = [labels_at(batch, element) for element in range(len(rows.element))]
     doubts = doubts_of(found, assessed.credibility, is_probability=is_probability)
     columns = (
         [rows.element[element] for element in elements],
@@ -146,7 +154,7 @@ def _made(
         [batch.model[model].stage for model in batch.model_index[at].tolist()],
         _classes(batch, at),
     )
-    return list(map(Proposal, *columns))
+    return list(map(Proposal._make, zip(*columns, strict=True)))
 
 
 def _classes(batch: Decisions, at: Column) -> list[str]:
@@ -155,10 +163,11 @@ def _classes(batch: Decisions, at: Column) -> list[str]:
     return [batch.class_name[place] for place in batch.class_index[at].tolist()]
 
 
-def labels_at(batch: Decisions, element: int) -> str:
-    """The label set of an element; without any where it is no object of labels."""
-    place = int(batch.rows.label_index[element])
-    return _readable(batch.rows.label_set[place]) if place < len(batch.rows.label_set) else ""
+def homes_of(batch: Decisions) -> list[str]:
+    """The label set of each element; without any where it is no object of labels."""
+    readable = [_readable(label_set) for label_set in batch.rows.label_set]
+    known = len(readable)
+    return [readable[at] if at < known else "" for at in batch.rows.label_index.tolist()]
 
 
 @lru_cache(maxsize=4096)

@@ -86,6 +86,10 @@ class Recent:
         self._homes[element] = label_set
         self._sizes.update(self._in(label_set))
 
+    def is_at(self, element: str, label_set: str) -> bool:
+        """Whether meeting an element under these labels would say nothing new."""
+        return self._homes.get(element) == label_set
+
     def crowds(self, element: str, label_set: str, window_ms: int) -> list[Crowd]:
         """The element's groups; who is under an action beside itself is counted."""
         crowds = []

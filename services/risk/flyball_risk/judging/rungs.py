@@ -151,11 +151,17 @@ def around_of(proposal: Proposal, crowds: Sequence[Crowd], frame: Frame) -> Arou
     """Of the element's groups the one that is acted on most; `ALONE` when nothing goes on."""
     policy = frame.policy
     contested = frame.claims.others(policy.pipeline, proposal.element, proposal.time_ms)
-    crowd = max(crowds, key=lambda c: c.acted / c.known) if crowds else None
+    crowd = crowds[0] if crowds else None
+    if len(crowds) > 1:
+        crowd = max(crowds, key=_crowding)
     if crowd is None or not crowd.acted:
         return CONTESTED if contested else ALONE
     label, value = crowd.group
     return Around(label, value, crowd.acted, crowd.known, policy.group_window_ms, contested)
+
+
+def _crowding(crowd: Crowd) -> float:
+    return crowd.acted / crowd.known
 
 
 def _evidence(proposal: Proposal, frame: Frame) -> Evidence:
