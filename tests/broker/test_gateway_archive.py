@@ -152,6 +152,30 @@ async def test_before_verdicts_is_full_the_archive_goes_without_and_says_what(
         assert Place.parse(found[0].headers[CHAIN]).number == gap.last + 1
 
 
+async def test_without_any_gateway_a_nearly_full_stream_is_purged_and_the_gap_told_later(
+    provisioned: Client, kit_settings: KitSettings, unique: str
+) -> None:
+    js, judge = provisioned.jetstream(), Judge(provisioned, f"verdicts.{unique}.0")
+    config = (await js.stream_info("VERDICTS")).config
+    config.max_bytes = 100_000
+    await js.update_stream(config)
+    objects = Objects(kit_settings)
+    await judge.judge(1)
+    assert await archive(provisioned, objects).step()
+    while (await js.stream_info("VERDICTS")).state.bytes < 0.85 * 100_000:
+        await judge.judge(1, rows=40)
+    assert await purge_behind(js, "VERDICTS", judge.subject, keep_bytes=0) <= 2  # what is archived
+    while (await js.stream_info("VERDICTS")).state.bytes < 0.9 * 100_000:
+        await judge.judge(1, rows=40)
+    assert await purge_behind(js, "VERDICTS", judge.subject, keep_bytes=0) > 0
+    assert 0.6 * 100_000 < (await js.stream_info("VERDICTS")).state.bytes < 0.8 * 100_000
+    assert await archive(provisioned, objects).step()
+    acts = await js.get_last_msg("AUDIT", "audit.gateway")
+    gap = Act.model_validate_json(acts.data or b"").gap
+    assert gap is not None
+    assert (gap.subject, gap.first) == (judge.subject, 2)
+
+
 async def test_a_small_stream_is_archived_long_before_it_is_full(
     provisioned: Client, kit_settings: KitSettings, unique: str
 ) -> None:

@@ -2,7 +2,8 @@
 
 Streams of the data plane refuse new messages when full, so someone has to make room: the writer of
 a subject purges it behind the slowest registered reader, never beyond. A reader that is registered
-but gone holds the stream until `forget` is called; one that never registered is not waited for.
+but gone holds the stream until `forget` is called; one that never registered is not waited for. A
+reader that gives way is not waited for either where the stream is nearly full.
 """
 
 import asyncio
@@ -28,26 +29,35 @@ log = logging.getLogger(__name__)
 _READER = re.compile(r"[A-Za-z0-9_=/-]+(\.[A-Za-z0-9_=/-]+)*")
 BUCKET_STREAM = f"KV_{POSITIONS.name}"
 
+NEARLY_FULL = 0.9
+"""Of the bytes of a stream: from there on readers that give way lose what they have not read."""
+RELIEVED = 0.7
+"""So full the stream stays then: they lose no more at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
     """A reader no longer needs `sequence` and what is older.
 
-    `subject` is what it reads, several separated by blanks; `epoch` names the stream's life.
+    `subject` is what it reads, several separated by blanks; `epoch` names the stream's life. One that
+    `gives_way` may be gone for long without stopping those who write.
     """
 
     sequence: int
     subject: str
     epoch: str
+    gives_way: bool = False
 
     def to_json(self) -> bytes:
         """The value that the bucket keeps."""
-        value = {
+        value: dict[str, Any] = {
             "sequence": self.sequence,
             "subject": self.subject,
             "epoch": self.epoch,
             "at": utc_now().isoformat(),
         }
+        if self.gives_way:
+            value["gives_way"] = True
         return json.dumps(value).encode()
 
 
@@ -127,7 +137,8 @@ async def _read(js: JetStreamContext, subject: str) -> Registered | None:
     if message is None or not message.data:
         return None
     value: dict[str, Any] = json.loads(message.data)
-    return Registered(int(value["sequence"]), str(value["subject"]), str(value["epoch"]))
+    sequence, subject, epoch = value["sequence"], value["subject"], value["epoch"]
+    return Registered(int(sequence), str(subject), str(epoch), bool(value.get("gives_way")))
 
 
 def _reads(reader: Registered, subject: str) -> bool:
@@ -139,7 +150,8 @@ async def purge_behind(js: JetStreamContext, stream: str, subject: str, *, keep_
 
     Removes from `subject` what every reader registered for it has read, but not the last message of
     the subject (it may be a commit record), nor the message at the slowest position (by it a
-    restarted reader recognises the stream). Readers of other subjects are not waited for.
+    restarted reader recognises the stream). Readers of other subjects are not waited for, nor in a
+    stream that is `NEARLY_FULL` those that give way, until it is `RELIEVED`.
 
     Returns:
         The sequence before which the subject was purged; 0 = nothing was done.
@@ -154,8 +166,14 @@ async def purge_behind(js: JetStreamContext, stream: str, subject: str, *, keep_
     end = retention_end(first, state.last_seq, state.bytes, keep_bytes)
     epoch = info.created.isoformat() if info.created else ""
     readers = [r for r in (await registered(js, stream)).values() if r.epoch == epoch]
-    slowest = min((r.sequence for r in readers if _reads(r, subject)), default=end)
-    end = min(end, slowest, newest.seq or 0)
+    mine = [r for r in readers if _reads(r, subject)]
+    end = min(end, newest.seq or 0, *(r.sequence for r in mine if not r.gives_way))
+    bound = info.config.max_bytes or 0
+    if 0 < bound * NEARLY_FULL <= state.bytes:
+        must = retention_end(first, state.last_seq, state.bytes, int(bound * RELIEVED))
+    else:
+        must = first
+    end = min(end, *(max(r.sequence, must) for r in mine if r.gives_way), end)
     if end <= first:
         return 0
     await js.purge_stream(stream, seq=end, subject=subject)

@@ -1,7 +1,8 @@
 """Writes a stream's entries to S3, and lets nothing be purged before they are there.
 
 It registers as a reader of VERDICTS, behind which risk purges. Where S3 is away it waits; before
-VERDICTS is full, and risk would have to wait, it goes without the oldest entries and says so.
+VERDICTS is full, and risk would have to wait, it goes without the oldest entries and says so. While
+no gateway runs risk does not wait for it there either, and what is gone is said afterwards.
 """
 
 import asyncio
@@ -237,7 +238,9 @@ class Archive:
         await self._register(state)
 
     async def _register(self, state: Archived) -> None:
-        registered = Registered(state.through, self._stream.subjects[0], state.epoch)
+        registered = Registered(
+            state.through, self._stream.subjects[0], state.epoch, gives_way=True
+        )
         try:
             js = self._client().jetstream()
             await register(js, self._stream.name, READER, registered)
