@@ -20,6 +20,7 @@ from tests.unit.risk_rows import Row, batch, message, policy
 from flyball_kit.fold import Input
 from flyball_proto.calibrations import Calibration, Conformal, CutOff
 from flyball_proto.columns import F32, Doubts
+from flyball_risk.capacity.claims import Claims
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.policy import Policy
@@ -75,7 +76,8 @@ class Case:
 
 def fold_of(case: Case) -> Callable[[], bytes]:
     """Feeds the same rows again and again, each time `STEP_MS` later."""
-    fold = RiskFold(lambda _: Frame(case.policy, case.calibration))
+    claims = Claims()
+    fold = RiskFold(lambda _: Frame(case.policy, case.calibration, claims=claims))
     given = batch(case.rows)
     p = int(np.count_nonzero(given.action_index))
     rng = np.random.default_rng(7)
@@ -90,9 +92,9 @@ def fold_of(case: Case) -> Callable[[], bytes]:
     place = 0
 
     def work() -> bytes:
-        nonlocal place
+        nonlocal place, claims
         if place == len(inputs):
-            place = 0
+            place, claims = 0, Claims()
             fold.load(RiskFold(lambda _: Frame(case.policy)).dump())
         fold.step(inputs[place])
         place += 1

@@ -9,8 +9,7 @@ are taken up again after a restart. Bound: `MAX_CLAIMS`.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_CLAIMS: Final = 50_000
 """Elements times parameters times pipelines."""
@@ -22,8 +21,7 @@ SWEEP_EVERY_MS: Final = 1_000
 """Event time between two looks for claims that are over, while there is no room."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """Until when (event time) a pipeline keeps others from a parameter of an element.
 
     `wanted_ms`: the same for pipelines of a lower priority, while it goes on proposing.
@@ -64,7 +62,7 @@ class Claims:
     ) -> Claim | None:
         """Another pipeline's claim that is in the way; of several the strongest. None = none is."""
         claims = self._elements.get(element)
-        if not claims:
+        if not claims or (len(claims) == 1 and (parameter, pipeline) in claims):
             return None
         found = [
             claim
@@ -76,7 +74,7 @@ class Claims:
     def others(self, pipeline: str, element: str, time_ms: int) -> bool:
         """Whether another pipeline acted on the element lately, whatever it changed there."""
         claims = self._elements.get(element)
-        if not claims:
+        if not claims or (len(claims) == 1 and next(iter(claims))[1] == pipeline):
             return False
         return any(c.pipeline != pipeline and time_ms < c.until_ms for c in claims.values())
 
@@ -95,11 +93,13 @@ class Claims:
         self, pipeline: str, element: str, parameter: str, time_ms: int, lease_ms: int
     ) -> None:
         """A pipeline proposes to change what it holds: it keeps it from those below it."""
-        claim = self._elements.get(element, {}).get((parameter, pipeline))
-        if claim is None or time_ms >= max(claim.until_ms, claim.wanted_ms):
+        claims = self._elements.get(element)
+        claim = claims.get((parameter, pipeline)) if claims else None
+        if claims is None or claim is None:
             return
-        wanted_ms = max(claim.wanted_ms, time_ms + lease_ms)
-        self._elements[element][parameter, pipeline] = replace(claim, wanted_ms=wanted_ms)
+        before_ms, wanted_ms = claim.wanted_ms, time_ms + lease_ms
+        if wanted_ms > before_ms and (time_ms < claim.until_ms or time_ms < before_ms):
+            claims[parameter, pipeline] = Claim(*claim[:4], wanted_ms)
 
     def take(self, element: str, parameter: str, claim: Claim, time_ms: int = 0) -> None:
         """A pipeline's action goes out: nobody of no higher priority changes the same until then.
@@ -117,7 +117,8 @@ class Claims:
             self._count += 1
             claims[place] = claim
         elif claim.until_ms >= before.until_ms:
-            claims[place] = replace(claim, wanted_ms=max(claim.wanted_ms, before.wanted_ms))
+            wanted_ms = max(claim.wanted_ms, before.wanted_ms)
+            claims[place] = claim._replace(wanted_ms=wanted_ms)
 
     def take_up(self, claims: Iterable[tuple[str, str, Claim]]) -> None:
         """What a partition's state remembers: element, parameter and claim of each."""

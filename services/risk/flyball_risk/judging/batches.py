@@ -34,7 +34,7 @@ from flyball_risk.judging.ladder import judge
 from flyball_risk.judging.opening import context_of, waiting_of
 from flyball_risk.judging.partition import Changes, Partition
 from flyball_risk.judging.policy import Policy
-from flyball_risk.judging.proposals import Proposal, Ruling, homes_of, propose
+from flyball_risk.judging.proposals import Proposal, Proposals, Ruling, homes_of, propose
 from flyball_risk.judging.recent import Recent
 from flyball_risk.judging.rungs import cleared_alone
 
@@ -110,16 +110,7 @@ def judge_batch(
         _meet_until(recent, arrivals, n)
         partition.advance(clock_ms[-1], policy, before + n)
         partition.changes.rows += n
-    return Judged(
-        batch,
-        models[batch.model_index],
-        _column(n, U8, proposed.rows, [words.action(r.action) for r in rulings]),
-        _column(n, U8, proposed.rows, [int(r.verdict) for r in rulings]),
-        _column(n, U8, proposed.rows, [int(r.category) for r in rulings]),
-        _column(n, F64, proposed.rows, [r.risk for r in rulings]),
-        _column(n, U16, proposed.rows, [words.reason(r.reason) for r in rulings]),
-        proposed.assessment([r.impact for r in rulings]),
-    )
+    return _judged(batch, models[batch.model_index], proposed, rulings, words)
 
 
 def assemble(
@@ -157,6 +148,26 @@ def assemble(
         ),
         context=tuple(changes.context),
         turned=tuple(changes.turned),
+    )
+
+
+def _judged(
+    batch: Decisions, models: Column, proposed: Proposals, rulings: list[Ruling], words: Words
+) -> Judged:
+    n, rows = len(batch.rows), proposed.rows
+    fields = zip(*rulings, strict=True) if rulings else [()] * len(Ruling._fields)
+    verdict, category, risk, action, reason, impact = fields
+    actions = {said: words.action(said) for said in dict.fromkeys(action)}
+    reasons = {said: words.reason(said) for said in dict.fromkeys(reason)}
+    return Judged(
+        batch,
+        models,
+        _column(n, U8, rows, [actions[said] for said in action]),
+        _column(n, U8, rows, list(map(int, verdict))),
+        _column(n, U8, rows, list(map(int, category))),
+        _column(n, F64, rows, risk),
+        _column(n, U16, rows, [reasons[said] for said in reason]),
+        proposed.assessment(impact),
     )
 
 

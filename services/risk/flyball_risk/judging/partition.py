@@ -73,11 +73,12 @@ class Partition:
     def advance(self, time_ms: int, policy: Policy, row: int) -> None:
         """Event time reached `time_ms` before row `row` of the output: holds may expire."""
         self.recent.advance(time_ms)
-        self.merits.advance(self.recent.clock_ms, policy.autonomy)
-        self.breaker.advance(self.recent.clock_ms, row, policy.risk.breaker, policy.digest)
+        clock_ms = self.recent.clock_ms
+        self.merits.advance(clock_ms, policy.autonomy)
+        self.breaker.advance(clock_ms, row, policy.risk.breaker, policy.digest)
         if self.breaker.turned:
             self._take_turns()
-        for hold in self.holds.overdue(self.recent.clock_ms):
+        for hold in self.holds.overdue(clock_ms):
             self._expire(hold, hold.expires_ms, policy, row)
 
     def tick(self, tick_ms: int, policy: Policy) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -80,7 +80,7 @@ class Proposals:
     def __iter__(self) -> Iterator[tuple[int, Proposal]]:
         return zip(self.rows, self.proposals, strict=True)
 
-    def assessment(self, impact: list[float]) -> Assessment:
+    def assessment(self, impact: Sequence[float]) -> Assessment:
         """Columns of the output, f32 (p,)."""
         if self.found is None:
             return Assessment()
