@@ -149,6 +149,10 @@ async def test_the_whole_story_of_a_decision_is_told_live_and_from_an_export(
     folder = tmp_path / "exported"
     found = await export(provisioned, objects, folder, {})
     assert found["archived_files"] >= 2
+    assert found["archives_away"] == 0
+    away = Objects(kit_settings.model_copy(update={"s3_endpoint": "127.0.0.1:1"}))
+    found = await export(provisioned, away, tmp_path / "without", {})
+    assert (found["archived_files"], found["archives_away"]) == (0, 2)
     checked = await asyncio.to_thread(verify_folder, folder, {})
     assert checked.problems == []
     assert {c.subject: c.vouched for c in checked.chains}["verdicts.congestion.0"] >= 2

@@ -135,6 +135,11 @@ def export(
         entries, files = found["entries"], found["archived_files"]
         shell.out(f"{entries} entries of the streams and {files} archived files in {folder}")
         shell.say(f"check it with: flyball audit verify {folder}")
+    if found["archives_away"]:
+        shell.say(
+            "the archive in S3 does not answer, so this has only what the streams still hold; flyball "
+            "status shows S3: once it runs export again, into another folder"
+        )
 
 
 def _own_keys(home: Path) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """The record in a running stack: verified where it is, and exported."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -42,36 +42,43 @@ async def verify_live(client: Client, trusted: Keys) -> Findings:
 async def export(client: Client, objects: Objects, folder: Path, keys: Keys) -> dict[str, int]:
     """Write the whole record into a folder: what is archived, and what the streams hold behind it.
 
-    Returns how many entries of the streams, and how many files of the archive.
+    Returns how many entries of the streams, how many files of the archive, and of how many streams
+    the archive did not answer: what it keeps is not there then.
 
     Raises:
         InvalidInputError: the folder holds something.
     """
     _make(folder)
-    files = copied = 0
+    files = copied = away = 0
     for stream in ARCHIVED:
-        through, count = await _copy(objects, stream, folder)
-        files += count
+        archived = await _archived(objects, stream)
+        away += archived is None
+        through = await _copy(objects, archived or [], folder)
+        files += len(archived or [])
         copied += await _rest(client, stream, folder, through)
     made = Export(at=clock.utc_now().isoformat(), keys={s: tuple(k) for s, k in keys.items()})
     _put(folder / ABOUT, made.model_dump_json(indent=2).encode() + b"\n")
-    return {"entries": copied, "archived_files": files}
+    return {"entries": copied, "archived_files": files, "archives_away": away}
 
 
-async def _copy(objects: Objects, stream: Stream, folder: Path) -> tuple[dict[str, int], int]:
-    """Copy what is archived of a stream; the last sequence of each subject, and how many files."""
-    through: dict[str, int] = {}
+async def _archived(objects: Objects, stream: Stream) -> list[str] | None:
+    """What is archived of a stream; None where S3 does not answer, or there is none."""
     try:
-        keys = await objects.keys(f"{PREFIX}{stream.name}/", MAX_FILES)
+        return await objects.keys(f"{PREFIX}{stream.name}/", MAX_FILES)
     except TransientError:
-        return {}, 0  # there may be none; verification says from where on the record is here
+        return None
+
+
+async def _copy(objects: Objects, keys: Iterable[str], folder: Path) -> dict[str, int]:
+    """Copy files of the archive; the last sequence of each subject."""
+    through: dict[str, int] = {}
     for key in keys:
         name = Name.parse(key.removeprefix(PREFIX))
         if name is None:
             continue
         _put(folder / key.removeprefix(PREFIX), await objects.get(key, MAX_FILE_BYTES))
         through[name.subject] = max(through.get(name.subject, 0), name.last)
-    return through, len(keys)
+    return through
 
 
 async def _rest(client: Client, stream: Stream, folder: Path, through: Mapping[str, int]) -> int:
