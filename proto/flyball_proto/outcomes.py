@@ -5,6 +5,7 @@ figures that the element measured itself, e.g. `{"load": 0.62}`.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, ValidationError
@@ -53,7 +54,7 @@ class Awaited(Wire):
 
 
 class Told(Wire):
-    """What an element said about an action: KV `acknowledged`, key `<decision>.outcome`; the newest counts."""
+    """What an element said about an action: KV `acknowledged`, key `told_key`; the newest counts."""
 
     kind: Literal["told"] = "told"
     version: Literal[1] = 1
@@ -76,6 +77,11 @@ class Overdue(Wire):
 
 AnyRecord = Annotated[Awaited | Told | Overdue, Field(discriminator="kind")]
 """What KV `acknowledged` holds."""
+
+
+def told_key(decision: str, element: str) -> str:
+    """Of the element's word about an action; no word of another element takes its place."""
+    return f"{decision}.{sha256(element.encode()).hexdigest()[:12]}.outcome"
 
 
 class ActionRejected(Event):
@@ -144,7 +150,7 @@ def action_outcomes(records: Mapping[str, AnyRecord]) -> list[ActionOutcome]:
     found = [
         _joined(
             record,
-            records.get(f"{record.decision}.outcome"),
+            records.get(told_key(record.decision, record.element)),
             is_overdue=f"{key}.overdue" in records,
         )
         for key, record in records.items()

@@ -27,6 +27,7 @@ from flyball_proto.chains import Head, Place
 from flyball_proto.columns import encode_decisions
 from flyball_proto.commands import AnswerHold, HoldReply
 from flyball_proto.headers import CHAIN
+from flyball_proto.outcomes import told_key
 
 pytestmark = pytest.mark.broker
 
@@ -118,7 +119,7 @@ async def test_the_whole_story_of_a_decision_is_told_live_and_from_an_export(
         "at": hold.answered_at.isoformat(),
     }
     await js.publish(f"$KV.acknowledged.{DECISION}", json.dumps(awaited).encode())
-    await js.publish(f"$KV.acknowledged.{DECISION}.outcome", json.dumps(spoken).encode())
+    await js.publish(f"$KV.acknowledged.{told_key(DECISION, 'a')}", json.dumps(spoken).encode())
     before = await explain(provisioned, objects, DECISION)
     assert "no checkpoint covers it yet" in told(before)
     await vouch(provisioned)

@@ -18,6 +18,7 @@ from flyball_proto.outcomes import (
     Told,
     action_outcomes,
     decode_outcome,
+    told_key,
 )
 from flyball_proto.progress import ActionEffect
 from flyball_risk.acknowledging.freeing import freed
@@ -68,6 +69,9 @@ def test_the_word_of_another_element_counts_nothing():
     ledger.note("congestion.1.0", told("rejected", element="cell-2"))
     assert not ledger.not_applied("congestion.1.0")
     assert ledger.due(T + timedelta(hours=1)) == ["congestion.1.0"]
+    ledger.note("congestion.1.0", told("rejected"))
+    ledger.note("congestion.1.0", told("applied", element="cell-2"))
+    assert ledger.not_applied("congestion.1.0")
 
 
 def test_the_newest_word_counts():
@@ -104,7 +108,9 @@ def test_only_actions_that_are_sent_and_whose_specification_says_so_are_awaited(
 def test_what_an_element_says_is_recorded_under_the_decision():
     said = {"decision": "congestion.1.0", "result": "failed", "effect": {"load": 0.6}}
     (record,) = outcome_route(message(json.dumps(said).encode()))
-    assert record.subject == "$KV.acknowledged.congestion.1.0.outcome"
+    (foreign,) = outcome_route(message(json.dumps(said).encode(), "outcomes.congestion.cell-2"))
+    assert record.subject == f"$KV.acknowledged.{told_key('congestion.1.0', 'cell-1')}"
+    assert foreign.subject != record.subject  # it takes nobody's word away
     assert Told.model_validate_json(record.data).effect == {"load": 0.6}
 
 
@@ -139,9 +145,12 @@ def test_one_entry_an_action_says_what_is_known_of_it_the_newest_first():
         "congestion.1.0": owed("congestion.1.0", after_s=0),
         "congestion.1.0.overdue": Overdue(decision="congestion.1.0", at=T),
         "congestion.2.0": owed("congestion.2.0", after_s=1),
-        "congestion.2.0.outcome": told("applied").model_copy(update={"decision": "congestion.2.0"}),
+        told_key("congestion.2.0", "cell-1"): told("applied").model_copy(
+            update={"decision": "congestion.2.0"}
+        ),
+        told_key("congestion.2.0", "cell-2"): told("rejected", "cell-2"),
         "congestion.3.0": owed("congestion.3.0", after_s=2),
-        "congestion.9.0.outcome": told(),  # nobody waits for it
+        told_key("congestion.9.0", "cell-1"): told(),  # nobody waits for it
     }
     found = [(one.decision, one.state) for one in action_outcomes(records)]
     assert found == [
@@ -156,7 +165,7 @@ def test_people_read_when_the_word_came_and_what_was_measured():
         decision="congestion.1.0", element="cell-1", result="applied", effect={"load": 0.6},
         at=T + timedelta(seconds=40),
     )  # fmt: skip
-    (one,) = action_outcomes({"congestion.1.0": owed(), "congestion.1.0.outcome": late})
+    (one,) = action_outcomes({"congestion.1.0": owed(), told_key("congestion.1.0", "cell-1"): late})
     assert row(one)[3:] == ("2026-01-01T00:00:00Z", "applied (late)", "40.0 s", "load 0.6")
 
 

@@ -20,7 +20,7 @@ from flyball_proto.columns import decode_samples
 from flyball_proto.events import Action
 from flyball_proto.headers import COVERS
 from flyball_proto.holds import Hold
-from flyball_proto.outcomes import ActionOutcome, AnyRecord, action_outcomes
+from flyball_proto.outcomes import ActionOutcome, AnyRecord, action_outcomes, told_key
 
 SAMPLE_BATCHES: Final = 2_000
 """Batches of samples behind the decision that are looked through for its label."""
@@ -57,7 +57,7 @@ async def explain(client: Client, objects: Objects, decision: str) -> Story:
         trail,
         answer=_answer(trail.hold) if trail.hold else None,
         sent=await _sent(client, pipeline, row),
-        outcome=await _outcome(client, pipeline, decision),
+        outcome=await _outcome(client, pipeline, decision, row.element),
         label=await _label(client, row, pipeline, sequence, sample),
         vouched=await _vouched(client, row, pipeline),
     )
@@ -80,10 +80,12 @@ async def _sent(client: Client, pipeline: str, row: DecidedRow) -> Sent | None:
     return None
 
 
-async def _outcome(client: Client, pipeline: str, decision: str) -> ActionOutcome | None:
+async def _outcome(
+    client: Client, pipeline: str, decision: str, element: str
+) -> ActionOutcome | None:
     kept: Kv[AnyRecord] = Kv(lambda: client, streams.ACKNOWLEDGED, AnyRecord)
     found: dict[str, AnyRecord] = {}
-    for key in (decision, f"{decision}.outcome", f"{decision}.overdue"):
+    for key in (decision, told_key(decision, element), f"{decision}.overdue"):
         value, _ = await kept.load(key)
         if value is not None:
             found[key] = value

@@ -21,7 +21,7 @@ from flyball_proto.outcomes import (
     Overdue,
 )
 from flyball_risk.acknowledging.ledger import Ledger
-from flyball_risk.acknowledging.routes import OUTCOME, OVERDUE
+from flyball_risk.acknowledging.routes import OVERDUE
 
 EVERY_S: Final = 1.0
 SURELY_TOLD: Final = timedelta(seconds=100)
@@ -61,8 +61,8 @@ class Acknowledging:
             await clock.sleep(EVERY_S)
 
     def _take(self, change: Change[AnyRecord]) -> None:
-        decision = change.key.removesuffix(OUTCOME).removesuffix(OVERDUE)
-        pipeline = decision.split(".", 1)[0]
+        pipeline, *place = change.key.split(".")[:3]
+        decision = ".".join((pipeline, *place))
         ledger = self._ledgers.setdefault(pipeline, Ledger())
         if change.value is None:
             ledger.forget(decision)

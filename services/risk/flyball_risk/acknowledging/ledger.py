@@ -20,6 +20,10 @@ class Entry:
     told: Told | None = None
     overdue: Overdue | None = None
 
+    def is_foreign(self, word: Told) -> bool:
+        """Whether another element than the one that received the action says it."""
+        return self.awaited is not None and word.element != self.awaited.element
+
     @property
     def settled(self) -> bool:
         """Whether nothing is awaited any more."""
@@ -45,7 +49,10 @@ class Ledger:
 
     def note(self, decision: str, record: AnyRecord) -> None:
         """A record was stored or changed."""
-        if decision not in self._entries and len(self._entries) >= MAX_ACTIONS:
+        entry = self._entries.get(decision)
+        if isinstance(record, Told) and entry is not None and entry.is_foreign(record):
+            return
+        if entry is None and len(self._entries) >= MAX_ACTIONS:
             self._make_room()
         entry = self._entries.setdefault(decision, Entry())
         match record:

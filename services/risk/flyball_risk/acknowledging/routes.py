@@ -10,10 +10,16 @@ from typing import Final
 from flyball_kit.fold import Dispatch, Input
 from flyball_proto import streams, subjects
 from flyball_proto.events import Action
-from flyball_proto.outcomes import Awaited, OutcomeError, OutcomeReport, Told, decode_outcome
+from flyball_proto.outcomes import (
+    Awaited,
+    OutcomeError,
+    OutcomeReport,
+    Told,
+    decode_outcome,
+    told_key,
+)
 
 RECORDS: Final = f"KV_{streams.ACKNOWLEDGED.name}"
-OUTCOME: Final = ".outcome"
 OVERDUE: Final = ".overdue"
 REASON: Final = "Flyball-Reason"
 """Header of a quarantined outcome: why it was not taken."""
@@ -77,7 +83,8 @@ def outcome_route(message: Input) -> list[Dispatch]:
         effect=report.effect,
         at=_time(message),
     )
-    return [_record(report.decision + OUTCOME, message, told.model_dump_json())]
+    key = told_key(report.decision, element)
+    return [_record(key, message, told.model_dump_json())]
 
 
 def _report(data: bytes, pipeline: str) -> OutcomeReport:
