@@ -4,17 +4,20 @@ Decoding a batch, judging it, encoding the verdicts; no broker, CPU time. A roun
 the network does, so that cool-downs end and budgets fill.
 """
 
+import gc
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
+from tests.unit.risk_bounds import full
 from tests.unit.risk_rows import Row, batch, message, policy
 
 from flyball_kit.fold import Input
@@ -23,6 +26,7 @@ from flyball_proto.columns import F32, Doubts
 from flyball_risk.capacity.claims import Claims
 from flyball_risk.fold import RiskFold
 from flyball_risk.judging.frame import Frame
+from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
 from flyball_risk.scoring.signals import SIGNALS
 from flyball_risk.sending.dispatch import route
@@ -140,7 +144,17 @@ def cases() -> list[Case]:
     return [Case("one row without an action", quiet[:1], plain), *found]
 
 
+def state() -> None:
+    """What it takes to write and read the state of a partition, as it is every second under load."""
+    for words, partition in (("at all bounds", full()), ("without holds", full(holds=0))):
+        saved = partition.dump()
+        for what, work in (("write", partition.dump), ("read", partial(Partition.load, saved))):
+            ms = best_us(work, 1) / 1000
+            print(f"{what} the state {words:30} {ms:8.1f} ms {len(saved) / 2**20:8.2f} MiB")
+
+
 def main() -> None:
+    gc.freeze()  # as every service does
     for case in cases():
         us = best_us(fold_of(case), 2000 // len(case.rows) + 22)
         each = us / len(case.rows)
@@ -151,6 +165,7 @@ def main() -> None:
     verdicts = Input(1, 0, "", None, fold_of(acting)())
     us = best_us(lambda: route(verdicts), 5)
     print(f"{'route of 1000 actions':48} {us:9.1f} us a batch {us / 1000:8.3f} us a row")
+    state()
 
 
 if __name__ == "__main__":
