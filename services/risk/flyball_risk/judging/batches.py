@@ -91,8 +91,7 @@ def judge_batch(
     recent.group_by(policy.group_share)
     arrivals = _arrivals(batch, proposed.homes, recent) if policy.group_share else []
     clock_ms = partition.clock.along(batch.rows, recent.clock_ms).tolist()
-    alone = cleared_alone(proposed.proposals, frame)
-    for (i, proposal), first in zip(proposed, alone, strict=True):
+    for (i, proposal), first in zip(proposed, _alone(proposed, frame), strict=True):
         if arrivals:
             _meet_until(recent, arrivals, i)
         partition.advance(clock_ms[i], policy, before + i)
@@ -149,6 +148,13 @@ def assemble(
         context=tuple(changes.context),
         turned=tuple(changes.turned),
     )
+
+
+def _alone(proposed: Proposals, frame: Frame) -> list[Ruling | None]:
+    """See `cleared_alone`; where groups are counted hardly any element is alone."""
+    if frame.policy.group_share:
+        return [None] * len(proposed.proposals)
+    return cleared_alone(proposed.proposals, frame)
 
 
 def _judged(

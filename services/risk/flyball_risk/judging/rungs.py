@@ -91,9 +91,10 @@ def by_risk(
     proposal: Proposal, rule: Rule, around: Around, frame: Frame, caution: Caution
 ) -> Ruling:
     """Risk, category and rung of a proposal; `caution` learns what exceeds a limit."""
-    harm = rule.impact
+    harm, share = rule.impact, 0.0
     if around is not ALONE:
-        harm = spread(harm, around.share, contested=around.contested)
+        share = around.share
+        harm = spread(harm, share, contested=around.contested)
     risk = round(proposal.error * harm, 6)
     category = CATEGORIES[bisect_right(CUT_OFFS, risk)]
     action, verdict = proposal.action, RUNG[category]
@@ -104,7 +105,7 @@ def by_risk(
         why = _why_not(proposal, rule, risk, frame, caution)
         if not why:
             verdict, told = _told(verdict, frame)
-            reason = mild(_mildly(proposal, rule, category, around, told))
+            reason = mild(_mildly(proposal, rule, category, around, told, int(share * 4)))
             return Ruling(verdict, category, risk, action, reason, harm)
         verdict, what = Verdict.HOLD, f", {why}{WAITS}"
     else:
@@ -177,7 +178,9 @@ def _evidence(proposal: Proposal, frame: Frame) -> Evidence:
     )
 
 
-def _mildly(proposal: Proposal, rule: Rule, category: Category, around: Around, told: str) -> Mild:
+def _mildly(
+    proposal: Proposal, rule: Rule, category: Category, around: Around, told: str, quarters: int = 0
+) -> Mild:
     return Mild(
         proposal.action,
         rule.words,
@@ -186,7 +189,7 @@ def _mildly(proposal: Proposal, rule: Rule, category: Category, around: Around, 
         proposal.doubts,
         proposal.tenths,
         around.label,
-        int(around.share * 4),
+        quarters,
         around.contested,
         told,
     )
