@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
+from operator import sub
 from typing import Any, NamedTuple
 
 from flyball_risk.judging.written import Names, Once, apart, taken
@@ -35,20 +36,21 @@ def columns_of(elements: Mapping[str, Acted], names: Names) -> dict[str, Any]:
     A change counts from the action that made it: of one action that is mostly the same.
     """
     found = list(elements.values())
-    changes = [(c, a.times_ms[c.action]) for a in found for c in a.changed.values()]
+    changes = [changed for acted in found for changed in acted.changed.values()]
+    made_ms = [acted.times_ms[c.action] for acted in found for c in acted.changed.values()]
     actions, parameters, by = Once[tuple[str, ...]](), Once[tuple[str, ...]](), Names()
     return {
         "element": names.put(elements),
         "until_ms": apart([acted.until_ms for acted in found]),
-        "action": actions.put([tuple(acted.times_ms) for acted in found]),
+        "action": actions.put(map(tuple, [acted.times_ms for acted in found])),
         "actions": actions.as_json(),
         "time_ms": apart([time_ms for acted in found for time_ms in acted.times_ms.values()]),
-        "parameter": parameters.put([tuple(acted.changed) for acted in found]),
+        "parameter": parameters.put(map(tuple, [acted.changed for acted in found])),
         "parameters": parameters.as_json(),
-        "changed_by": by.put([changed.action for changed, _ in changes]),
+        "changed_by": by.put([changed.action for changed in changes]),
         "by": by.as_json(),
-        "cooldown_ms": apart([changed.cooled_ms - time_ms for changed, time_ms in changes]),
-        "leased_ms": apart([changed.lease_ms - time_ms for changed, time_ms in changes]),
+        "cooldown_ms": apart(list(map(sub, [changed.cooled_ms for changed in changes], made_ms))),
+        "leased_ms": apart(list(map(sub, [changed.lease_ms for changed in changes], made_ms))),
         "lately": apart([len(acted.lately) for acted in found]),
         "lately_ms": apart([time_ms for acted in found for time_ms in acted.lately]),
     }
