@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, NoServersError, OutboundBufferLimitError
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
@@ -115,12 +116,18 @@ async def connected(connect: Connect, name: str, stop: Stop) -> Client:
         await stop.pause(RETRY_S)
 
 
+async def closed(connection: Client) -> None:
+    """Close a connection, also one whose broker died in this moment: then there is nobody to tell."""
+    with suppress(NatsError, OSError):
+        await connection.close()
+
+
 async def _hang_up(dialling: asyncio.Future[Client]) -> None:
     """Close a connection that nobody waits for any more; cut off half-way it would leak."""
     await asyncio.wait({dialling}, timeout=HANG_UP_S)
     await end(dialling)
     if not dialling.cancelled() and dialling.exception() is None:
-        await dialling.result().close()
+        await closed(dialling.result())
 
 
 async def patient(call: Callable[[], Awaitable[T]], stop: Stop, what: str) -> T:

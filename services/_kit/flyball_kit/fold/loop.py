@@ -11,6 +11,7 @@ from flyball_kit.fold.broker import (
     Connect,
     Stop,
     Stopped,
+    closed,
     connected,
     end,
     epoch_of,
@@ -76,8 +77,10 @@ class Loop(ABC):
         except Stopped:
             log.info("%s: stopped while waiting", self.name)
         finally:
-            await self._close()
-            self._ended.set()
+            try:
+                await self._close()
+            finally:
+                self._ended.set()
 
     async def stop(self) -> None:
         """Finish the commit under way and end `run`; returns when it has ended."""
@@ -141,4 +144,4 @@ class Loop(ABC):
         if self._reader is not None:
             await self._reader.close()
         for connection in self._connections:
-            await connection.close()
+            await closed(connection)
