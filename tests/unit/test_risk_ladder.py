@@ -125,7 +125,12 @@ LIMITS = [
     ("element.labels.site == 'hospital'", Row(site="mall"), V.CLEAR, "low risk"),
     ("element.name == 'cell-1' && decision.action == 'offload'", Row(), V.HOLD, "applies"),
     ("decision.score < 0.96", Row(score=0.95), V.HOLD, "applies"),
-    ("element.labels.zone == 'a'", Row(), V.HOLD, "could not be evaluated: the element has no label 'zone'"),
+    (
+        "element.labels.zone == 'a'",
+        Row(),
+        V.HOLD,
+        "could not be evaluated: the element has no label 'zone'",
+    ),
     ("element.labels.site", Row(), V.HOLD, "it gives str, not true or false"),
     ("element.labels.site ==", Row(), V.HOLD, "its expression is not valid CEL"),
     ("has(element.labels.zone)", Row(), V.CLEAR, "low risk"),

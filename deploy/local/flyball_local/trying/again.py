@@ -40,7 +40,10 @@ NOTHING = Ruled(None)
 
 
 class Again:
-    """Judges the batches of one partition in order, from an empty state on."""
+    """Judges the batches of one partition in order, from an empty state on.
+
+    `learns` as in `Frame`: a stack's risk does.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class Again:
         calibration: Calibration | None = None,
         partition: int = 0,
         partitions: int = 1,
+        *,
+        learns: bool = False,
     ) -> None:
         spec, policy = pipeline.spec, policy_of(pipeline, 1)
         self._rules = compile_rules(spec.decisions, spec.target.classes)
@@ -56,7 +61,7 @@ class Again:
             policy,
             calibration=calibration and calibration.model_copy(update={"stepped_back": None}),
             allowance=allowance_of(policy.risk.budgets, partition, partitions),
-            learns=True,
+            learns=learns,
         )
 
     def judge(self, recorded: Verdicts) -> list[Ruled]:

@@ -70,7 +70,9 @@ async def compare(client: Client, before: Pipeline, after: Pipeline, window: Win
     calibration, _ = await calibrations.load(name)
     partitions = await _partitions(client, name)
     judges = {
-        p: tuple(Again(policy, calibration, p, partitions) for policy in (before, after))
+        p: tuple(
+            Again(policy, calibration, p, partitions, learns=True) for policy in (before, after)
+        )
         for p in range(partitions)
     }
     comparison = Comparison(keeps_budgets(before, after), settings=looser_settings(before, after))
