@@ -204,5 +204,18 @@ async def test_in_lockstep_nothing_behind_a_mark_is_judged_before_its_labels_are
     assert (found.rows, revision) == (400, revisions[1])
 
 
+async def test_labels_that_prove_nothing_keep_the_breaker_closed(world: World, nats_url: str):
+    await world.apply(breaker={"labels_within": "90s"})
+    mark = Mark("m1", 1)
+    async with risk_service(nats_url):
+        await world.decide(0.99, mark)
+        await world.decide(0.99)
+        await until(lambda: _count(world, 1))
+        await world.label([Labelled(time_ms=110_000, action=None)], mark)
+        await until(lambda: _count(world, 2))
+    assert [Verdict(int(v.verdict[0])) for v in await world.verdicts()] == [Verdict.NOTIFY] * 2
+    assert (await world.calibration())[0] is None
+
+
 async def _count(world: World, least: int) -> bool:
     return len(await world.verdicts()) >= least

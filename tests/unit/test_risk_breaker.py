@@ -48,13 +48,13 @@ class Drive:
     def window(
         self, high: int = 5, n: int = N, *, denied: int = 0, failed: int = 0, labelled_ms: int = 0
     ) -> State:
+        self.breaker.hear(labelled_ms)
         for i in range(n):
             self.breaker.advance(self.now_ms, 0, self.rule, "p")
             self.breaker.weigh(
                 Verdict.DENY if i < denied else Verdict.CLEAR,
                 Category.HIGH if i < high else Category.LOW,
                 finite=i >= failed,
-                labelled_ms=labelled_ms,
             )
         return self.after(self.rule.window_ms)
 
@@ -188,6 +188,18 @@ def test_labels_that_do_not_come_while_actions_go_out_open_it():
     assert drive.window(labelled_ms=6) is State.CLOSED
 
 
+def test_labels_that_were_heard_while_nothing_was_proposed_keep_it_closed():
+    under = policy(breaker={"labels_within": "10min"})
+    heard_ms = [0]
+    fold = RiskFold(lambda _: Frame(under, labelled_ms=heard_ms[-1]))
+    assert set(judged_by(fold, rows_at(0, 0.99, 1)).verdict.tolist()) == {Verdict.CLEAR}
+    heard_ms.append(5 * MINUTE_MS)
+    after = judged_by(fold, rows_at(20 * MINUTE_MS, 0.99, 1), 2)
+    assert (set(after.verdict.tolist()), after.turned) == ({Verdict.CLEAR}, ())
+    late = judged_by(fold, rows_at(31 * MINUTE_MS, 0.99, 1), 3)
+    assert [turned.state for turned in late.turned] == [State.OPEN]
+
+
 def test_a_person_closes_it_and_what_is_usual_is_learnt_anew():
     drive = Drive().opened()
     order = BreakerOrder(state="closed", number=1, reason="new cells", by="ana")
@@ -219,7 +231,7 @@ def test_under_other_rules_other_shares_are_usual():
     drive = Drive().usual()
     for _ in range(N):
         drive.breaker.advance(drive.now_ms, 0, RULE, "q")
-        drive.breaker.weigh(Verdict.DENY, Category.CRITICAL, finite=True, labelled_ms=0)
+        drive.breaker.weigh(Verdict.DENY, Category.CRITICAL, finite=True)
     drive.breaker.advance(drive.now_ms + RULE.window_ms, 0, RULE, "q")
     assert drive.breaker.state is State.CLOSED
 

@@ -66,6 +66,17 @@ def test_only_proposals_whose_truth_is_known_and_not_falsified_teach() -> None:
 
 
 @pytest.mark.parametrize(
+    "row", [Labelled(time_ms=9000, censored=True), Labelled(time_ms=9000, action=None)]
+)
+def test_a_label_that_teaches_nothing_is_heard_all_the_same(row: Labelled) -> None:
+    fold = learnt([row])
+    assert (fold.heard_ms, fold.watch.event_ms) == (39_000, 0)
+    fold.take(samples([Labelled(time_ms=10_000, label=float("nan"))], first=2))
+    fold.take(samples([], first=3))
+    assert load(dump(fold), fold.terms).heard_ms == 39_000
+
+
+@pytest.mark.parametrize(
     ("under", "label", "is_right"),
     [
         (terms_of(), 1.0, True),

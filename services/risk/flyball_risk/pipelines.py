@@ -143,6 +143,7 @@ class Pipelines:
             allowance=allowance,
             claims=self._claims,
             learns=True,
+            labelled_ms=self._calibrations.heard(pipeline),
         )
 
     def facts(self) -> Iterator[Facts]:

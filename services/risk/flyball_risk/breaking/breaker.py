@@ -80,17 +80,15 @@ class Breaker:
             if tick_ms - self._tick_ms >= self._wait_ms:
                 self._try(row)
 
-    def weigh(
-        self, verdict: Verdict, category: Category, *, finite: bool, labelled_ms: int
-    ) -> None:
-        """A proposal that might go out was judged, as if the breaker were closed.
-
-        `labelled_ms` is the event time up to which labels are known.
-        """
-        is_denied = verdict is Verdict.DENY
-        self._window.count(self._clock_ms, category >= Category.HIGH, is_denied, not finite)
+    def hear(self, labelled_ms: int) -> None:
+        """The newest event time at which any label was known; before the rows of an output."""
         if labelled_ms > self._labelled_ms:
             self._labelled_ms, self._acted_ms = labelled_ms, 0
+
+    def weigh(self, verdict: Verdict, category: Category, *, finite: bool) -> None:
+        """A proposal that might go out was judged, as if the breaker were closed."""
+        is_denied = verdict is Verdict.DENY
+        self._window.count(self._clock_ms, category >= Category.HIGH, is_denied, not finite)
 
     def note(self, verdict: Verdict) -> None:
         """What became of a proposal in the end."""

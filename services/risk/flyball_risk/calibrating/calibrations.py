@@ -30,6 +30,7 @@ class Calibrations:
         self._records = records
         self._found: dict[str, tuple[Calibration, int]] = {}
         self._expected: dict[str, str] = {}
+        self._heard_ms: dict[str, int] = {}
         self._troubles: dict[str, str] = {}
         self._settled: dict[str, str] = {}
         self._moved = asyncio.Event()
@@ -42,6 +43,16 @@ class Calibrations:
         if found[0] is None or expected not in (None, found[0].feature_digest):
             return UNKNOWN
         return found
+
+    def heard(self, pipeline: str) -> int:
+        """The newest event time at which a label was known, whatever it teaches; 0 = none was."""
+        calibration = self.of(pipeline)[0]
+        learnt_ms = calibration.event_ms if calibration else 0
+        return max(self._heard_ms.get(pipeline, 0), learnt_ms)
+
+    def hear(self, pipeline: str, known_ms: int) -> None:
+        """A label was known at this event time."""
+        self._heard_ms[pipeline] = max(self._heard_ms.get(pipeline, 0), known_ms)
 
     async def follow(self) -> None:
         """Take over what is recorded, also by another instance, for ever."""
@@ -60,7 +71,7 @@ class Calibrations:
 
     def forget(self, pipeline: str) -> None:
         """The pipeline is gone."""
-        for known in (self._expected, self._troubles, self._settled):
+        for known in (self._expected, self._troubles, self._settled, self._heard_ms):
             known.pop(pipeline, None)
 
     def settle(self, pipeline: str, mark: str) -> None:

@@ -108,7 +108,10 @@ class Calibrator:
             return
         alone = self.terms.acts_alone
         learning.take(freed(message.samples, self._not_applied) if alone else message.samples)
-        if learning.is_due and not self._lanes.in_lockstep:
+        if self._lanes.in_lockstep:
+            return
+        self._calibrations.hear(self.terms.pipeline, learning.heard_ms)
+        if learning.is_due:
             await self._fit()
 
     async def _settle(self, mark: str) -> None:
@@ -118,6 +121,7 @@ class Calibrator:
             await self._fit()
         elif clock.monotonic_s() >= self._next_save_s:
             await self._patiently(self._save)
+        self._calibrations.hear(self.terms.pipeline, self._learning.heard_ms)
         self._calibrations.settle(self.terms.pipeline, mark)
 
     async def _fit(self) -> None:
@@ -138,6 +142,7 @@ class Calibrator:
         learning = self._known(data)
         self._learning, self._saved = learning, dict(learning.read)
         self._next_save_s = clock.monotonic_s() + SAVE_EVERY_S
+        self._calibrations.hear(pipeline, learning.heard_ms)
         if learning.calibration is not None:
             await self._record()
         if learning.mark:

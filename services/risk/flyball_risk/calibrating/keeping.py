@@ -39,6 +39,7 @@ def dump(learning: Learning) -> bytes:
         "watch": _WATCH.dump_python(learning.watch, mode="json"),
         "untold": _EVENTS.dump_python(learning.untold, mode="json"),
         "drawn": len(learning.drawn),
+        "heard_ms": learning.heard_ms,
     }
     head = json.dumps(known, separators=(",", ":")).encode()
     rows = learning.drawn.tobytes() + learning.others.tobytes()
@@ -63,6 +64,7 @@ def load(data: bytes, terms: Terms) -> Learning:
     learning.names = Names(known["actions"], known["trainers"])
     learning.read = {int(partition): read for partition, read in known["read"].items()}
     learning.watch = _WATCH.validate_python(known["watch"])
+    learning.heard_ms = known.get("heard_ms", learning.watch.event_ms)
     learning.untold = _EVENTS.validate_python(known["untold"])
     for name in _PLAIN:
         setattr(learning, name, known[name])

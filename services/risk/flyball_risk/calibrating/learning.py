@@ -43,7 +43,7 @@ class Learning:
     """Everything known of one pipeline and feature digest; at most about 0.4 MiB.
 
     `read` is how far each partition's SAMPLES were taken in, `mark` the newest lockstep mark that
-    was settled; `told` the cut-off that an event told last, `untold` events that perhaps were not
+    was settled; `heard_ms` the newest event time at which any label was known; `told` the cut-off that an event told last, `untold` events that perhaps were not
     published. `keeping` writes all of it down.
     """
 
@@ -54,7 +54,7 @@ class Learning:
         self.watch = Watch()
         self.since_fit = 0
         self.must_fit = False
-        self.first_ms = 0
+        self.first_ms = self.heard_ms = 0
         self.calibration: Calibration | None = None
         self.read: dict[int, int] = {}
         self.mark = ""
@@ -74,7 +74,9 @@ class Learning:
         return self.must_fit or self.since_fit >= max(REFIT_ROWS, REFIT_RATIO * kept)
 
     def take(self, samples: Samples) -> None:
-        """Take a message of SAMPLES in."""
+        """Take a message of SAMPLES in; labels that teach nothing are heard all the same."""
+        known_ms = samples.known_ms[np.isfinite(samples.label)]
+        self.heard_ms = int(known_ms.max(initial=self.heard_ms))
         self.add(labelled(samples, self.names, self.terms))
 
     def add(self, rows: Column) -> None:

@@ -86,6 +86,7 @@ def judge_batch(
     """
     n, before, recent = len(batch.rows), partition.changes.rows, partition.recent
     policy = frame.policy
+    partition.breaker.hear(frame.labelled_ms)
     models = np.array([words.models.setdefault(m, len(words.models)) for m in batch.model], U8)
     proposed, rulings = propose(batch, frame), list[Ruling]()
     recent.group_by(policy.group_share)

@@ -27,6 +27,8 @@ class Frame:
     claims: Claims = field(default_factory=Claims)
     learns: bool = False
     """Whether labels are looked at, so that a calibration that is missing proves nothing."""
+    labelled_ms: int = 0
+    """Newest event time at which any label was known; 0 = none was."""
     cut_off: CutOff | None = field(init=False)
     """None = nobody has looked at labels."""
     clears_up_to: float = field(init=False)

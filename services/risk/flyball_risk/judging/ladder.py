@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from flyball_proto.columns import DISPATCHED, Category, Verdict
 from flyball_proto.spec import BASELINE, KEEP
-from flyball_risk.holding.holds import MAX_HOLDS
 from flyball_risk.judging.budgets import contest, exhausted, superseded
 from flyball_risk.judging.control import WITHHOLDABLE, is_drawn, spell_ms
 from flyball_risk.judging.facts import facts_of
@@ -118,12 +117,7 @@ def _by_breaker(ruling: Ruling, proposal: Proposal, frame: Frame, partition: Par
     partition.merits.judged(ruling.verdict, ruling.category)
     if policy.autonomy == "advisory" or ruling.verdict is Verdict.ADVISE:
         return ruling
-    breaker.weigh(
-        ruling.verdict,
-        ruling.category,
-        finite=math.isfinite(proposal.score),
-        labelled_ms=frame.calibration.event_ms if frame.calibration else 0,
-    )
+    breaker.weigh(ruling.verdict, ruling.category, finite=math.isfinite(proposal.score))
     if ruling.verdict is Verdict.DENY or not (why := breaker.why_not(proposal.element)):
         return ruling
     reason = f"{proposal.action}: {ruling.category.name.lower()} risk, recorded only: {why}"
@@ -173,7 +167,7 @@ def _by_people(ruling: Ruling, proposal: Proposal, rule: Rule, partition: Partit
         again = f"nobody is asked again for {rule.cooldown_ms / 1000:g} s"
         return ruling.becomes(Verdict.DENY, reason=f"{action}: {peace}, {again}")
     if holds.is_full(recent.clock_ms):
-        reason = f"{action}: denied, {MAX_HOLDS} decisions wait for a person already"
+        reason = f"{action}: denied, {len(holds)} decisions wait for a person already"
         return ruling.becomes(Verdict.DENY, reason=reason)
     return ruling
 
