@@ -20,7 +20,6 @@ from flyball_proto.holds import Answer, Hold, Stop, StopOrder
 from flyball_risk.answering.recorded import outcomes, record_route
 from flyball_risk.fold import RiskFold
 from flyball_risk.holding import holds as waiting
-from flyball_risk.judging import ladder
 from flyball_risk.judging.frame import Frame
 from flyball_risk.judging.partition import Partition
 from flyball_risk.judging.policy import Policy
@@ -287,7 +286,6 @@ def test_at_the_bound_what_would_wait_is_denied_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(waiting, "MAX_HOLDS", 2)
-    monkeypatch.setattr(ladder, "MAX_HOLDS", 2)
     desk = Desk()
     found = desk.judge(Row("a", 1, RISK), Row("b", 2, RISK), Row("c", 3, RISK))
     assert verdicts(found)[2] == (V.DENY, "offload: denied, 2 decisions wait for a person already")

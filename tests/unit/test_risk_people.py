@@ -24,6 +24,7 @@ from flyball_proto.columns import (
 )
 from flyball_proto.commands import AnswerHolds, HoldsReply, NotAnswered
 from flyball_proto.holds import Answer, BulkAnswer, Hold, HoldContext, Withdrawal
+from flyball_proto.streams import MAX_PAYLOAD_BYTES
 from flyball_risk.answering.answers import ALONE
 from flyball_risk.answering.recorded import record_route
 from flyball_risk.holding.history import MAX_ELEMENTS, MAX_ENTRIES, History
@@ -366,3 +367,15 @@ def test_a_context_is_said_as_it_was_stored() -> None:
     (context,) = desk.judge(Row("a", 1000, RISK)).context
     assert isinstance(context, Context)
     assert context.decision == "congestion.1.0"
+
+
+def test_however_long_labels_are_one_message_can_end_all_holds_at_once() -> None:
+    """Given labels of 700 bytes, I expect fewer holds, and their end in a message that fits."""
+    desk, site = Office(), "s" * 700
+    for first in range(0, 9_000, 1_000):
+        rows = (Row(f"cell-{i}", 1000, RISK, site=site) for i in range(first, first + 1_000))
+        desk.judge(*rows)
+    for late in ("a", "b"):  # a leap of the clock is confirmed by another element
+        desk.judge(Row(late, 10_000_000, 0.1, None))
+    assert 3_000 < len(desk.ends) < 9_000
+    assert max(len(output.data) for output in desk.outputs) < MAX_PAYLOAD_BYTES

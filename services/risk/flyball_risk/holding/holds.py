@@ -16,6 +16,10 @@ from typing import Any, Final
 from flyball_proto.columns import Model, Outcome, Released, Waiting
 
 MAX_HOLDS: Final = 10_000
+MAX_BYTES: Final = 3 << 20
+"""Of the holds that are open, so that one output can end all of them at once."""
+HOLD_BYTES: Final = 150
+"""What a hold takes beside its texts: its decision, its model and figures."""
 
 Pair = tuple[str, str]
 """Element and action."""
@@ -55,7 +59,7 @@ class Holds:
         self._waiting: dict[Pair, str] = {}
         self._peace: dict[Pair, Peace] = {}
         self._due: list[tuple[int, int, str]] = []  # (expires, serial, decision), a heap
-        self._serial = 0
+        self._serial = self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -79,7 +83,7 @@ class Holds:
         """Whether no further hold can be opened."""
         if len(self._open) + len(self._peace) >= MAX_HOLDS:
             self._forget(clock_ms)
-        return len(self._open) + len(self._peace) >= MAX_HOLDS
+        return len(self._open) + len(self._peace) >= MAX_HOLDS or self._bytes >= MAX_BYTES
 
     def open(self, hold: Waiting, patience_ms: int) -> None:
         """A decision begins to wait; the caller asked `is_waiting`, `peace` and `is_full`."""
@@ -104,6 +108,7 @@ class Holds:
         hold = released.hold
         pair = (hold.element, hold.action)
         del self._open[hold.decision], self._waiting[pair]
+        self._bytes -= bytes_of(hold)
         if released.outcome is not Outcome.APPROVED and peace_ms:
             self._peace[pair] = Peace(released.clock_ms + peace_ms, released.outcome)
 
@@ -150,6 +155,7 @@ class Holds:
     def _put(self, found: Open) -> None:
         hold = found.hold
         self._open[hold.decision] = found
+        self._bytes += bytes_of(hold)
         self._waiting[hold.element, hold.action] = hold.decision
         self._serial += 1
         heapq.heappush(self._due, (hold.expires_ms, self._serial, hold.decision))
@@ -162,6 +168,12 @@ class Holds:
 def has_agreed(by: str, agreed: Sequence[str]) -> bool:
     """Whether somebody is among them; `Ana` and `ana ` are one person."""
     return by.strip().casefold() in {name.strip().casefold() for name in agreed}
+
+
+def bytes_of(hold: Waiting) -> int:
+    """What a hold takes in an output, about."""
+    texts = (hold.element, hold.label_set, hold.action, hold.reason, hold.fact_set)
+    return HOLD_BYTES + sum(map(len, texts))
 
 
 def _plain(found: Open, places: Mapping[Model, int]) -> list[Any]:

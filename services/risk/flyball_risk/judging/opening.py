@@ -17,6 +17,8 @@ SIGNALS: Final = ("error", "confidence", "credibility", "novelty", "disagreement
 """What a person is shown of what was found about a proposal."""
 MAX_TOLD: Final = 500
 """Holds of one output with neighbours and history; of further ones only features and signals."""
+MAX_SAID: Final = 2_000
+"""Holds of one output with anything beside them, so that an output fits a message."""
 
 
 def waiting_of(
@@ -59,6 +61,8 @@ def context_of(
     p = int(np.count_nonzero(batch.action_index[:i]))
     signals = signals_of({name: getattr(proposal, name) for name in SIGNALS})
     feature = tuple(doubts.feature[p].tolist()) if len(doubts.feature) else ()
+    if len(partition.changes.context) >= MAX_SAID:
+        return Context(hold.decision)
     if len(partition.changes.context) >= MAX_TOLD:
         return Context(hold.decision, feature, signals)
     near = partition.recent.neighbours(hold.element, hold.label_set, MAX_NEIGHBOURS)
