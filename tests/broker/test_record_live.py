@@ -20,7 +20,7 @@ from flyball_kit.settings import KitSettings
 from flyball_local.explaining.archived import explain_from
 from flyball_local.explaining.finding import explain
 from flyball_local.explaining.story import Story, lines
-from flyball_local.record.folders import verify_folder
+from flyball_local.record.folders import about, chains, verify_folder
 from flyball_local.record.live import export, verify_live
 from flyball_proto import streams
 from flyball_proto.chains import Head, Place
@@ -151,6 +151,10 @@ async def test_the_whole_story_of_a_decision_is_told_live_and_from_an_export(
     found = await export(provisioned, objects, folder, {})
     assert found["archived_files"] >= 2
     assert found["archives_away"] == 0
+    assert {"audit.risk", "verdicts.congestion.0"} <= {c.subject for c in chains(folder)}
+    export_said = about(folder)
+    assert export_said is not None
+    assert export_said.chains == chains(folder)
     away = Objects(kit_settings.model_copy(update={"s3_endpoint": "127.0.0.1:1"}))
     found = await export(provisioned, away, tmp_path / "without", {})
     assert (found["archived_files"], found["archives_away"]) == (0, 2)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from flyball_kit.segments import Entry, Name, name_of, write
 from flyball_kit.signing import sign
 from flyball_local.invalid import InvalidInputError
 from flyball_local.record.findings import Findings, lines
-from flyball_local.record.folders import ABOUT, Export, keys_of, verify_folder
+from flyball_local.record.folders import ABOUT, Export, chains, keys_of, verify_folder
 from flyball_proto.acts import Act
 from flyball_proto.chains import Checkpoint, Gap, Head, Place, beginning
 from flyball_proto.columns import encode_verdicts
@@ -155,6 +156,17 @@ def test_an_untouched_record_holds_and_is_signed_to_its_end(record: Record) -> N
         (VERDICTS, 1, 10, 10, True),
     ]
     assert list(lines(found))[-1] == "the record holds"
+
+
+def test_a_chain_that_was_removed_from_an_export_is_named(record: Record) -> None:
+    named = Export(at=NOON.isoformat(), chains=chains(record.folder))
+    (record.folder / ABOUT).write_text(named.model_dump_json())
+    assert record.verify().problems == []
+    shutil.rmtree(record.folder / "AUDIT" / AUDIT)
+    words = one(record.verify())
+    assert f"export.json: found no segment of AUDIT {AUDIT}; expected it up to sequence 13" in words
+    record.files("VERDICTS")[-1].unlink()
+    assert any("found its end at sequence 15" in p for p in record.verify().problems)
 
 
 def test_a_flipped_bit_in_an_act_is_named(record: Record) -> None:

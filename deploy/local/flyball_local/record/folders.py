@@ -20,6 +20,14 @@ ARCHIVE: Final = "archive"
 """The folder of the archive in its bucket."""
 
 
+class Exported(Wire):
+    """A chain that an export holds: without any of its segments the others would still verify."""
+
+    stream: str
+    subject: str
+    last: int = Field(ge=1, description="Sequence of its last entry.")
+
+
 class Export(Wire):
     """What an export says of itself, in `export.json`; the archive has none."""
 
@@ -27,6 +35,9 @@ class Export(Wire):
     at: str
     keys: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Public NKeys by service: trust your own copy instead."
+    )
+    chains: tuple[Exported, ...] = Field(
+        default=(), description="Every chain in it; none = written before they were named."
     )
 
 
@@ -36,17 +47,21 @@ def segments(folder: Path) -> dict[tuple[str, str], list[tuple[Name, Path]]]:
     Raises:
         InvalidInputError: it holds none.
     """
-    root = folder / ARCHIVE if (folder / ARCHIVE).is_dir() else folder
-    found: dict[tuple[str, str], list[tuple[Name, Path]]] = defaultdict(list)
-    for path in sorted(root.glob("*/*/*.jsonl")):
-        if (name := Name.parse(path.relative_to(root).as_posix())) is not None:
-            found[name.stream, name.subject].append((name, path))
+    found = _segments(folder)
     if not found:
         raise InvalidInputError(
             f"{folder}: found no segment (<stream>/<subject>/<first>-<last>.jsonl); give a folder "
             "that flyball audit export wrote, or a copy of the archive in S3"
         )
-    return dict(found)
+    return found
+
+
+def chains(folder: Path) -> tuple[Exported, ...]:
+    """Every chain that a folder holds, and how far; for an export to name."""
+    return tuple(
+        Exported(stream=stream, subject=subject, last=max(name.last for name, _ in files))
+        for (stream, subject), files in sorted(_segments(folder).items())
+    )
 
 
 def about(folder: Path) -> Export | None:
@@ -76,6 +91,8 @@ def verify_folder(folder: Path, trusted: Keys, *, rows: bool = True) -> Findings
     for (stream, subject), files in sorted(found.items()):
         feed = verifier.acts if stream == streams.AUDIT.name else verifier.outputs
         feed(subject, _entries(verifier, files, rows=rows))
+    if export is not None:
+        _check_named(verifier, folder, export)
     findings = verifier.findings()
     if export is not None and export.keys and not trusted:
         findings.notes.append(
@@ -107,6 +124,28 @@ _KEYS: Final[TypeAdapter[dict[str, tuple[str, ...]]]] = TypeAdapter(
         Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)],
     ]
 )
+
+
+def _segments(folder: Path) -> dict[tuple[str, str], list[tuple[Name, Path]]]:
+    root = folder / ARCHIVE if (folder / ARCHIVE).is_dir() else folder
+    found: dict[tuple[str, str], list[tuple[Name, Path]]] = defaultdict(list)
+    for path in sorted(root.glob("*/*/*.jsonl")):
+        if (name := Name.parse(path.relative_to(root).as_posix())) is not None:
+            found[name.stream, name.subject].append((name, path))
+    return dict(found)
+
+
+def _check_named(verifier: Verifier, folder: Path, export: Export) -> None:
+    """A chain that no other vouches for leaves no trace but its name."""
+    there = {(chain.stream, chain.subject): chain.last for chain in chains(folder)}
+    for named in export.chains:
+        last = there.get((named.stream, named.subject))
+        if last is None or last < named.last:
+            found = "no segment" if last is None else f"its end at sequence {last}"
+            verifier.unreadable(
+                f"{folder / ABOUT}: found {found} of {named.stream} {named.subject}; expected it "
+                f"up to sequence {named.last}, as the export says itself: it was removed"
+            )
 
 
 def _entries(

@@ -15,7 +15,7 @@ from flyball_kit.objects import Objects
 from flyball_kit.segments import Entry, Name, name_of, write
 from flyball_local.invalid import InvalidInputError
 from flyball_local.record.findings import Findings
-from flyball_local.record.folders import ABOUT, Export
+from flyball_local.record.folders import ABOUT, Export, chains
 from flyball_local.record.verifying import Keys, Located, Verifier
 from flyball_proto import streams
 from flyball_proto.streams import Stream
@@ -56,7 +56,11 @@ async def export(client: Client, objects: Objects, folder: Path, keys: Keys) -> 
         through = await _copy(objects, archived or [], folder)
         files += len(archived or [])
         copied += await _rest(client, stream, folder, through)
-    made = Export(at=clock.utc_now().isoformat(), keys={s: tuple(k) for s, k in keys.items()})
+    made = Export(
+        at=clock.utc_now().isoformat(),
+        keys={s: tuple(k) for s, k in keys.items()},
+        chains=chains(folder),
+    )
     _put(folder / ABOUT, made.model_dump_json(indent=2).encode() + b"\n")
     return {"entries": copied, "archived_files": files, "archives_away": away}
 
