@@ -192,12 +192,17 @@ def test_labels_that_were_heard_while_nothing_was_proposed_keep_it_closed():
     under = policy(breaker={"labels_within": "10min"})
     heard_ms = [0]
     fold = RiskFold(lambda _: Frame(under, labelled_ms=heard_ms[-1]))
-    assert set(judged_by(fold, rows_at(0, 0.99, 1)).verdict.tolist()) == {Verdict.CLEAR}
+
+    def at(minute: int, action: str | None = None) -> Verdicts:
+        rows = [replace(row, action=action) for row in rows_at(minute * MINUTE_MS, 0.99, 3)]
+        return judged_by(fold, rows, 3 * minute)
+
+    assert set(at(1, "offload").verdict.tolist()) == {Verdict.CLEAR}
     heard_ms.append(5 * MINUTE_MS)
-    after = judged_by(fold, rows_at(20 * MINUTE_MS, 0.99, 1), 2)
-    assert (set(after.verdict.tolist()), after.turned) == ({Verdict.CLEAR}, ())
-    late = judged_by(fold, rows_at(31 * MINUTE_MS, 0.99, 1), 3)
-    assert [turned.state for turned in late.turned] == [State.OPEN]
+    quiet = [at(minute) for minute in range(2, 20)]
+    assert set(at(20, "offload").verdict.tolist()) == {Verdict.CLEAR}
+    late = [at(minute) for minute in range(21, 33)]
+    assert [len(found.turned) for found in quiet + late] == [0] * (len(quiet) + 10) + [1, 0]
 
 
 def test_a_person_closes_it_and_what_is_usual_is_learnt_anew():
