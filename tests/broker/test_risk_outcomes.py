@@ -1,13 +1,18 @@
 """What elements say about actions, against a real broker: heard, told, and missed when it is not said."""
 
 import json
+import logging
+from datetime import timedelta
 
 import pytest
+from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from tests.broker.risk_world import actions, risk_service, stored, until
 from tests.unit.risk_rows import Row, batch, pipeline
 
-from flyball_kit.kv import Kv
+from flyball_kit import clock
+from flyball_kit.announce import Announcer
+from flyball_kit.kv import Change, Kv
 from flyball_proto import streams
 from flyball_proto.columns import encode_decisions
 from flyball_proto.outcomes import (
@@ -15,8 +20,11 @@ from flyball_proto.outcomes import (
     ActionRejected,
     ActionsUnacknowledged,
     AnyRecord,
+    Awaited,
+    Told,
     action_outcomes,
 )
+from flyball_risk.acknowledging.following import MAX_REJECTED, Acknowledging
 
 pytestmark = pytest.mark.broker
 
@@ -112,3 +120,33 @@ async def test_what_is_no_outcome_is_kept_in_quarantine(provisioned: Client, nat
 
 async def _count(client: Client, expected: int) -> bool:
     return len(await found(client)) == expected
+
+
+def reject(following: Acknowledging, number: int) -> None:
+    """The record of an action, and the word that it was not done."""
+    decision, now = f"congestion.{number}.0", clock.utc_now()
+    sent = Awaited(
+        pipeline="congestion", decision=decision, element="e", action="offload",
+        sent_at=now, due_at=now + timedelta(hours=1),
+    )  # fmt: skip
+    said = Told(decision=decision, element="e", result="rejected", at=now)
+    following._take(Change(decision, sent, 1))
+    following._take(Change(f"{decision}.told", said, 2))
+
+
+async def test_words_beyond_what_may_wait_for_the_broker_are_dropped_and_counted(
+    provisioned: Client, nats_url: str, caplog: pytest.LogCaptureFixture
+):
+    async with NatsBroker(nats_url) as broker:
+        announcer = Announcer(broker, ActionRejected)
+        await broker.start()
+        following = Acknowledging(lambda: provisioned, announcer)
+        for number in range(MAX_REJECTED + 3):
+            reject(following, number)
+        assert following.not_applied("congestion", f"congestion.{MAX_REJECTED + 2}.0")
+        with caplog.at_level(logging.WARNING, "flyball.risk.acknowledging"):
+            await following._tell(clock.utc_now())
+            await following._tell(clock.utc_now())
+    assert caplog.messages == ["3 action-rejected events were dropped: 1000 waited already"]
+    info = await provisioned.jetstream().stream_info("EVENTS")
+    assert info.state.messages == MAX_REJECTED

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -27,17 +28,21 @@ EVERY_S: Final = 1.0
 SURELY_TOLD: Final = timedelta(seconds=100)
 """The broker forgets an event's id after two minutes; what is older was told before a restart."""
 
+MAX_REJECTED: Final = 1_000
+"""Events that wait for the broker; further ones are dropped, their records in KV stay."""
+
 log = logging.getLogger("flyball.risk.acknowledging")
 
 
 class Acknowledging:
-    """Start `follow` and `watch` as tasks. Memory: `ledger.MAX_ACTIONS` a pipeline."""
+    """Start `follow` and `watch` as tasks. Memory: `ledger.MAX_ACTIONS` a pipeline, `MAX_REJECTED`."""
 
     def __init__(self, client: Callable[[], Client], announcer: Announcer) -> None:
         self._records: Kv[AnyRecord] = Kv(client, streams.ACKNOWLEDGED, AnyRecord)
         self._announcer = announcer
         self._ledgers: dict[str, Ledger] = {}
-        self._rejected: asyncio.Queue[tuple[ActionRejected, str]] = asyncio.Queue()
+        self._rejected: deque[tuple[ActionRejected, str]] = deque()
+        self._dropped = 0
         self._synced = asyncio.Event()
 
     def not_applied(self, pipeline: str, decision: str) -> bool:
@@ -88,16 +93,22 @@ class Acknowledging:
             result=told.result,
             detail=told.detail,
         )
-        self._rejected.put_nowait((event, f"action-{told.result}.{decision}"))
+        if len(self._rejected) >= MAX_REJECTED:
+            self._dropped += 1
+            return
+        self._rejected.append((event, f"action-{told.result}.{decision}"))
 
     async def _tell(self, now: datetime) -> None:
-        while not self._rejected.empty():
-            event, message_id = self._rejected.get_nowait()
-            try:
-                await self._announcer.publish(event, message_id)
-            except TransientError:
-                self._rejected.put_nowait((event, message_id))
-                raise
+        if self._dropped:
+            log.warning(
+                "%d action-rejected events were dropped: %d waited already",
+                self._dropped,
+                MAX_REJECTED,
+            )
+            self._dropped = 0
+        while self._rejected:
+            await self._announcer.publish(*self._rejected[0])
+            self._rejected.popleft()
         for pipeline, ledger in tuple(self._ledgers.items()):
             due = ledger.due(now)
             for first in range(0, len(due), MAX_NAMED):
