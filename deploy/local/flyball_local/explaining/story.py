@@ -7,6 +7,7 @@ from typing import Any
 
 from flyball_local.lineage.trail import DecidedRow, Trail, origin_lines
 from flyball_proto.outcomes import ActionOutcome
+from flyball_risk.scoring.reasons import FLAWS
 
 UNLIKE = 0.05
 """A novelty below it means: the model has seen little like this."""
@@ -106,8 +107,11 @@ def _said(row: DecidedRow) -> Iterator[str]:
     if words:
         yield _entry("", ", ".join(words))
     if row.quality:
-        yield _entry("inputs", ", ".join(row.quality))
+        yield _entry("inputs", ", ".join(_FLAWS.get(flaw, flaw) for flaw in row.quality))
 
+
+_FLAWS = {flaw.name.lower(): words for flaw, words in FLAWS.items() if flaw.name}
+"""What is wrong with inputs, in risk's words; by name of the flag."""
 
 _DOUBTS = ("confidence", "credibility", "novelty", "disagreement")
 
