@@ -92,6 +92,11 @@ async def many_over_http(client: Client, http: httpx.AsyncClient, ben: dict[str,
     wrong = await http.post("/v1/holds/answer", json=answer | {"expected": 2}, headers=ben)
     assert (wrong.status_code, wrong.json()["kind"]) == (409, "unexpected-count")
     assert "3 open holds match, 2 were expected" in wrong.json()["message"]
+    nothing = await http.post(
+        "/v1/holds/answer", json={"answer": "deny", "expected": 3}, headers=ben
+    )
+    assert (nothing.status_code, nothing.json()["kind"]) == (422, "invalid")
+    assert "at least one of pipeline, element" in nothing.json()["message"]
     approve = {"answer": "approve", "pipeline": "congestion", "expected": 3}
     alone = (await http.post("/v1/holds/answer", json=approve, headers=ben)).json()
     assert (alone["ended"], {one["kind"] for one in alone["refused"]}) == (0, {"needs-two"})

@@ -19,6 +19,7 @@ STATUS: Final[Mapping[str, int]] = {
     "bad-code": 401,
     "forbidden": 403,
     "not-found": 404,
+    "invalid": 422,
     "invalid-spec": 422,
     "too-many": 409,
     "unreadable": 502,
