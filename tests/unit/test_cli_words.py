@@ -143,6 +143,12 @@ def test_help_lists_commands_as_one_meets_them_and_the_exit_codes_without_boxes(
     assert found.stdout.isascii()
 
 
+def test_trying_a_policy_says_what_its_exit_code_4_means() -> None:
+    words = " ".join(process("policy", "test", "--help").stdout.split())
+    assert "Exit code 4 says that something would become looser" in words
+    assert "4 a policy would be looser" in " ".join(process("--help").stdout.split())
+
+
 def test_every_command_has_a_short_help_with_an_example() -> None:
     without = []
     for command in cli_commands(app).values():

@@ -1,7 +1,7 @@
 """The `flyball` command. Everything heavy is imported by the command that needs it.
 
 Exit codes: 0 done, 1 a problem was found, 2 the input cannot be used, 3 no stack is running,
-130 interrupted.
+4 a policy would be looser (policy test), 130 interrupted.
 Results go to standard output, progress and errors to standard error.
 """
 

@@ -61,7 +61,7 @@ def try_out(
     """What a changed policy would have done with recorded decisions.
 
     They are judged again, under the policy in force and under the file's; nothing is changed.
-    Exit code 0: nothing would become looser; 4: something would.
+    Exit code 4 says that something would become looser, and 0 that nothing would.
 
     Example: flyball policy test -f pipelines/ran.yaml --since 24h
     """

@@ -19,7 +19,7 @@ FIRST_METRIC: Final = (
 )
 EPILOGUE: Final = (
     "Exit codes: 0 done, 1 a problem was found, 2 the input cannot be used, "
-    "3 no stack is running, 130 interrupted. "
+    "3 no stack is running, 4 a policy would be looser (policy test), 130 interrupted. "
     "Results go to standard output, progress and errors to standard error."
 )
 ORDER: Final = [
