@@ -138,7 +138,10 @@ def test_the_line_that_up_prints_publishes_a_first_metric_and_shows_its_verdict(
     assert found.returncode == 0, found.stderr
     assert "Pipeline congestion: " in found.stdout
     assert "cell-1: score 0." in found.stdout
-    said_of_it = ("notify", "withhold")  # nothing is proven yet; one of twenty is left alone at random
+    said_of_it = (
+        "notify",
+        "withhold",
+    )  # nothing is proven yet; one of twenty is left alone at random
     assert any(f"proposes offload: {verdict}" in found.stdout for verdict in said_of_it)
 
 

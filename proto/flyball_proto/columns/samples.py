@@ -65,7 +65,7 @@ class Samples:
     share: float = 1.0
     action: Sequence[str] = ()
     action_index: Column = field(default_factory=lambda: np.empty(0, U8))
-    """u8 (n,), 0 = nothing was proposed; this and what follows is empty in older messages."""
+    """u8 (n,), 0 = nothing was proposed; where this or what follows says nothing, it is left out on the wire."""
     category: Column = field(default_factory=lambda: np.empty(0, U8))  # u8 (n,)
     novelty: Column = field(default_factory=no_signal)  # f32 (n,), NaN = not known
     disagreement: Column = field(default_factory=no_signal)  # f32 (n,), NaN = not known
@@ -137,10 +137,16 @@ def decode_samples(data: bytes) -> Samples:
         message.unlabelled,
         message.share,
         tuple(message.action),
-        column(message.action_index, U8, n if message.action_index else 0, "action_index"),
-        column(message.category, U8, n if message.category else 0, "category"),
-        column(message.novelty, F32, n if message.novelty else 0, "novelty"),
-        column(message.disagreement, F32, n if message.disagreement else 0, "disagreement"),
+        _or(
+            0, column(message.action_index, U8, n if message.action_index else 0, "action_index"), n
+        ),
+        _or(0, column(message.category, U8, n if message.category else 0, "category"), n),
+        _or(np.nan, column(message.novelty, F32, n if message.novelty else 0, "novelty"), n),
+        _or(
+            np.nan,
+            column(message.disagreement, F32, n if message.disagreement else 0, "disagreement"),
+            n,
+        ),
     )
 
 
@@ -153,3 +159,8 @@ def _tally(message: pb.Tally) -> Tally:
         dict(message.verdict),
         dict(message.category),
     )
+
+
+def _or(nothing: float, found: Column, rows: int) -> Column:
+    """A column that was left out says nothing of any row."""
+    return found if len(found) or not rows else np.full(rows, nothing, found.dtype)

@@ -161,16 +161,23 @@ class _Proposed(NamedTuple):
 
 
 def _said(rows: Sequence[Decided]) -> _Proposed:
+    """Nothing where nothing was proposed or known: SAMPLES is bounded, and trainers need it long."""
     said = [row.said for row in rows]
+    if not any(one.action for one in said):
+        return _Proposed((), *(np.empty(0, dtype) for dtype in (U8, U8, F32, F32)))
     actions: dict[str, int] = {"": 0}
     index = [actions.setdefault(one.action, len(actions)) for one in said]
     return _Proposed(
         tuple(actions)[1:],
         _column(index, U8),
         _column((one.category for one in said), U8),
-        _column((one.novelty for one in said), F32),
-        _column((one.disagreement for one in said), F32),
+        _if_known(_column((one.novelty for one in said), F32)),
+        _if_known(_column((one.disagreement for one in said), F32)),
     )
+
+
+def _if_known(signal: Column) -> Column:
+    return np.empty(0, F32) if np.isnan(signal).all() else signal
 
 
 def _rows(rows: Sequence[Decided]) -> Rows:

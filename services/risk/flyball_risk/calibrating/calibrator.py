@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 SAVE_EVERY_S: Final = 30.0
 """What was read since is read again after a crash; SAMPLES keeps it."""
+SAVE_EVERY_BYTES: Final = 1 << 20
+"""Of samples read: those that make them must not wait for room until the time is over."""
+ROW_BYTES: Final = 64
 RETRY_S: Final = 2.0
 
 
@@ -55,7 +58,7 @@ class Calibrator:
         self._calibrations, self._announcer = calibrations, announcer
         self._revision: int | None = None
         self._saved: dict[int, int] = {}
-        self._next_save_s = 0.0
+        self._next_save_s, self._unsaved_bytes = 0.0, 0
         self._turn = asyncio.Lock()
 
     @property
@@ -91,8 +94,13 @@ class Calibrator:
                     await self._settle(step.mark.id)
                 else:
                     await self._fold(step)
-            if clock.monotonic_s() >= self._next_save_s and not self._lanes.in_lockstep:
+            if self._must_save and not self._lanes.in_lockstep:
                 await self._patiently(self._save)
+
+    @property
+    def _must_save(self) -> bool:
+        due = clock.monotonic_s() >= self._next_save_s
+        return due or self._unsaved_bytes >= SAVE_EVERY_BYTES
 
     def lost(self, partition: int) -> None:
         """Samples vanished unread: go on with the first there is."""
@@ -106,6 +114,8 @@ class Calibrator:
         learning.read[message.partition] = message.sequence
         if message.samples is None:
             return
+        rows = len(message.samples.rows)
+        self._unsaved_bytes += message.samples.feature.nbytes + ROW_BYTES * rows
         alone = self.terms.acts_alone
         learning.take(freed(message.samples, self._not_applied) if alone else message.samples)
         if self._lanes.in_lockstep:
@@ -119,7 +129,7 @@ class Calibrator:
         self._learning.mark = mark
         if self._learning.is_due:
             await self._fit()
-        elif clock.monotonic_s() >= self._next_save_s:
+        elif self._must_save:
             await self._patiently(self._save)
         self._calibrations.hear(self.terms.pipeline, self._learning.heard_ms)
         self._calibrations.settle(self.terms.pipeline, mark)
@@ -141,7 +151,7 @@ class Calibrator:
         data, self._revision = await self._states.load(key(pipeline))
         learning = self._known(data)
         self._learning, self._saved = learning, dict(learning.read)
-        self._next_save_s = clock.monotonic_s() + SAVE_EVERY_S
+        self._next_save_s, self._unsaved_bytes = clock.monotonic_s() + SAVE_EVERY_S, 0
         self._calibrations.hear(pipeline, learning.heard_ms)
         if learning.calibration is not None:
             await self._record()
@@ -156,7 +166,7 @@ class Calibrator:
         except LostRaceError:
             await self._give_way(data)
         self._saved = dict(self._learning.read)
-        self._next_save_s = clock.monotonic_s() + SAVE_EVERY_S
+        self._next_save_s, self._unsaved_bytes = clock.monotonic_s() + SAVE_EVERY_S, 0
 
     async def _give_way(self, data: bytes) -> None:
         """Another write came first: our own of an unknown end, or that of a second instance.
