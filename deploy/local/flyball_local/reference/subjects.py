@@ -76,6 +76,8 @@ _BUCKET_RECORDS: Final = {
     "holds": "`<pipeline>.<sequence>.<sample>`: `Hold`",
     "contexts": "`<pipeline>.<sequence>.<sample>`: `HoldContext`",
     "reviews": "`<pipeline>.<sequence>.<sample>`: `Review`",
+    "breakers": "`<pipeline>.<partition>`: how its breaker stands",
+    "autonomy": "`<pipeline>`: what is proposed, and what people said",
     "stops": "`<pipeline>`: `Stop`",
     "acknowledged": "`<decision>`: `Awaited`, `….outcome`: `Told`, `….overdue`: `Overdue`",
     "progress": "`<pipeline>.<trainer>`: `TrainerProgress`",
@@ -174,12 +176,21 @@ def _stream_lines() -> list[str]:
 
 
 def _bucket_lines() -> list[str]:
-    header = ("bucket", "keys and records", "bound", "old values kept", "written by", "read by")
+    header = (
+        "bucket",
+        "keys and records",
+        "bound, a value",
+        "at the bound",
+        "old values kept",
+        "written by",
+        "read by",
+    )
     rows = [
         (
             code(bucket.name),
             _BUCKET_RECORDS.get(bucket.name, ""),
-            _size(bucket.max_bytes),
+            f"{_size(bucket.max_bytes)}, {_size(bucket.max_value_bytes)}",
+            "is refused" if bucket.discard == "new" else "the oldest go",
             str(bucket.history - 1),
             listed(may.may_write_bucket(bucket)),
             listed(may.may_read_bucket(bucket)),
@@ -188,7 +199,6 @@ def _bucket_lines() -> list[str]:
     ]
     return [
         "JetStream key-value buckets, written by compare-and-set: a writer that was overtaken is refused.",
-        f"A value has at most {_size(streams.Bucket('x', 1).max_value_bytes)}. A full bucket refuses what is written.",
         "",
         *table(header, rows),
     ]
