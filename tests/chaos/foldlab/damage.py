@@ -24,10 +24,8 @@ def no_compare_and_set() -> None:
     """Publish without an expectation: whoever comes last is stored too."""
     whole = output.record
 
-    def record(
-        position: Position, owner: str, expect: int, mark: str | None, memo: str | None
-    ) -> dict[str, str]:
-        headers = whole(position, owner, expect, mark, memo)
+    def record(position: Position, owner: str, expect: int, *rest: Any) -> dict[str, str]:
+        headers = whole(position, owner, expect, *rest)
         del headers[EXPECT]
         return headers
 
