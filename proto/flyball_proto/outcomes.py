@@ -79,6 +79,11 @@ AnyRecord = Annotated[Awaited | Told | Overdue, Field(discriminator="kind")]
 """What KV `acknowledged` holds."""
 
 
+def overdue_key(decision: str) -> str:
+    """Where it stands that nobody said in time what became of an action."""
+    return f"{decision}.overdue"
+
+
 def told_key(decision: str, element: str) -> str:
     """Of the element's word about an action; no word of another element takes its place."""
     return f"{decision}.{sha256(element.encode()).hexdigest()[:12]}.outcome"
@@ -151,7 +156,7 @@ def action_outcomes(records: Mapping[str, AnyRecord]) -> list[ActionOutcome]:
         _joined(
             record,
             records.get(told_key(record.decision, record.element)),
-            is_overdue=f"{key}.overdue" in records,
+            is_overdue=overdue_key(key) in records,
         )
         for key, record in records.items()
         if isinstance(record, Awaited)

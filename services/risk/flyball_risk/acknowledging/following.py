@@ -20,9 +20,9 @@ from flyball_proto.outcomes import (
     ActionsUnacknowledged,
     AnyRecord,
     Overdue,
+    overdue_key,
 )
 from flyball_risk.acknowledging.ledger import Ledger
-from flyball_risk.acknowledging.routes import OVERDUE
 
 EVERY_S: Final = 1.0
 SURELY_TOLD: Final = timedelta(seconds=100)
@@ -120,7 +120,7 @@ class Acknowledging:
         for decision in decisions:
             record = Overdue(decision=decision, at=now)
             try:
-                await self._records.save(decision + OVERDUE, record, revision=0)
+                await self._records.save(overdue_key(decision), record, revision=0)
             except LostRaceError:  # it is there already
                 log.debug("%s is known to be overdue", decision)
             self._ledgers[pipeline].note(decision, record)

@@ -20,7 +20,6 @@ from flyball_proto.outcomes import (
 )
 
 RECORDS: Final = f"KV_{streams.ACKNOWLEDGED.name}"
-OVERDUE: Final = ".overdue"
 REASON: Final = "Flyball-Reason"
 """Header of a quarantined outcome: why it was not taken."""
 
